@@ -1,0 +1,5 @@
+"""The command line: verbs that parse, call one function and print."""
+
+
+def main() -> None:
+    """Entry point of the `tastemaker` command."""

@@ -1,0 +1,1 @@
+"""Judge rankings and ratings; no torch, knows no model."""

@@ -1,0 +1,1 @@
+"""Find the best items for a vector or a row of scores."""

@@ -1,0 +1,129 @@
+"""What a model is: a query goes in, scores come out. Fitting, files and metrics live elsewhere.
+
+```
+Model                   score(query, items)
+├── RetrievalModel      encode_user(query) · encode_item(codes): the score is their dot product
+│   └── SequenceModel   encode_history(query): a user vector after every event of the history
+└── Solvable            solve(interactions): fitted in closed form or by counting, not by gradients
+```
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tastemaker.data.interactions import Histories, Interactions
+from tastemaker.data.schema import FeatureSchema
+from tastemaker.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """What is known of a batch of users when they ask: their codes and what they did, packed oldest first, never padded."""
+
+    users: Tensor
+    """int64 (batch,): user codes, UNKNOWN for users not seen in training"""
+    items: Tensor
+    """int64 (events,): item codes of all histories, one after the other"""
+    times: Tensor
+    """int64 (events,): µs since 1970 UTC"""
+    values: Tensor
+    """float32 (events,)"""
+    offsets: Tensor
+    """int64 (batch + 1,): user b's events are `offsets[b]:offsets[b + 1]`"""
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @property
+    def lengths(self) -> Tensor:
+        """int64 (batch,)"""
+        return self.offsets.diff()
+
+    @property
+    def rows(self) -> Tensor:
+        """int64 (events,): the batch row of each event"""
+        return torch.repeat_interleave(self.lengths, output_size=len(self.items))
+
+    def to(self, device: torch.device | str) -> Query:
+        """The same query on another device."""
+        return replace(
+            self, **{name: getattr(self, name).to(device) for name in ("users", "items", "times", "values", "offsets")}
+        )
+
+    @classmethod
+    def of(cls, users: np.ndarray, histories: Histories) -> Query:
+        """The query of user codes (batch,) and their histories (a row each)."""
+        return cls(
+            torch.from_numpy(np.asarray(users, dtype=np.int64)),
+            torch.from_numpy(histories.items.astype(np.int64)),
+            torch.from_numpy(np.array(histories.times, dtype=np.int64)),
+            torch.from_numpy(np.array(histories.values, dtype=np.float32)),
+            torch.from_numpy(np.array(histories.offsets, dtype=np.int64)),
+        )
+
+
+class Model(nn.Module, abc.ABC):
+    """Base of all models. Built from its `Config` and the schema alone; all state is in parameters and buffers."""
+
+    class Config(Settings):
+        """Settings of the model; each model file defines its own."""
+
+    learns_from: ClassVar[str] = ""
+    """What a training example is: "sequences" (a target at each event), "pairs" (user, item), "ratings" (user, item, value),
+    or "" for solvable models."""
+    train_defaults: ClassVar[dict[str, Any]] = {}
+    """`[train]` settings that suit this model where the config is silent."""
+    needs_history: ClassVar[bool] = True
+    """False when a known user is scored from the code alone."""
+
+    def __init__(self, config: Settings, schema: FeatureSchema) -> None:
+        super().__init__()
+        self.config, self.schema = config, schema
+
+    @abc.abstractmethod
+    def score(self, query: Query, items: Tensor | None = None) -> Tensor:
+        """Scores, any real numbers, higher is better: (batch, num_items) for all codes, or (batch, candidates) for `items`.
+
+        `items` is int64 (candidates,), the same for all rows. A row does not depend on other rows, nor a column on other columns.
+        Scores of PAD and UNKNOWN mean nothing. A user with neither code nor history gets what the model's docstring says.
+        """
+
+
+class RetrievalModel(Model):
+    """A model whose score is a dot product of a user vector and an item vector, so that an index can search it."""
+
+    @abc.abstractmethod
+    def encode_user(self, query: Query) -> Tensor:
+        """User vectors, float32 (batch, dim)."""
+
+    @abc.abstractmethod
+    def encode_item(self, codes: Tensor | None = None) -> Tensor:
+        """Item vectors, float32 (…, dim) for `codes` (int64, any shape), or (num_items, dim) for all."""
+
+    def score(self, query: Query, items: Tensor | None = None) -> Tensor:
+        return self.encode_user(query) @ self.encode_item(items).T
+
+
+class SequenceModel(RetrievalModel):
+    """A retrieval model that reads the history in order and can be asked after every event."""
+
+    learns_from = "sequences"
+
+    @abc.abstractmethod
+    def encode_history(self, query: Query) -> Tensor:
+        """The user vector after each event of the query, float32 (events, dim); row e knows nothing after event e."""
+
+
+@runtime_checkable
+class Solvable(Protocol):
+    """A model fitted in closed form or by counting."""
+
+    def solve(self, interactions: Interactions) -> None:
+        """Sets the model's buffers from training interactions. Equal input gives equal buffers."""

@@ -1,0 +1,1 @@
+"""Torch building blocks: no models, no training."""

@@ -1,0 +1,1 @@
+"""A model made usable: ids in, ids out, reasons, artifacts."""

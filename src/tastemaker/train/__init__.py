@@ -1,0 +1,1 @@
+"""Fit a model: losses, samplers, optimizers, the loop, checkpoints."""

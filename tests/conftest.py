@@ -1,0 +1,21 @@
+"""Fixtures all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)  # learning tests on tiny worlds run an order of magnitude faster so
+
+BENCH_DATA = Path(os.environ.get("TASTEMAKER_BENCH_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def bench_data() -> Path:
+    """The folder of benchmark data sets; tests that ask for it are skipped where a clone has none."""
+    if not BENCH_DATA.is_dir():
+        pytest.skip(f"no benchmark data at {BENCH_DATA}; set TASTEMAKER_BENCH_DATA")
+    return BENCH_DATA
