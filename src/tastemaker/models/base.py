@@ -3,7 +3,7 @@
 ```
 Model                   score(query, items)
 ├── RetrievalModel      encode_user(query) · encode_item(codes): the score is their dot product
-│   └── SequenceModel   encode_history(query): a user vector after every event of the history
+│   └── SequenceModel   encode_before(query): a user vector before every event of the history
 └── Solvable            solve(interactions): fitted in closed form or by counting, not by gradients
 ```
 """
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from tastemaker.data.interactions import Histories, Interactions
 from tastemaker.data.schema import FeatureSchema
+from tastemaker.data.vocabulary import FIRST
 from tastemaker.settings import Settings
 
 
@@ -57,6 +58,24 @@ class Query:
             self, **{name: getattr(self, name).to(device) for name in ("users", "items", "times", "values", "offsets")}
         )
 
+    def last(self, length: int) -> Query:
+        """The same users with only the newest `length` events of each."""
+        if not len(self) or int(self.lengths.max()) <= length:
+            return self
+        return self._keep(
+            torch.repeat_interleave(self.offsets[1:], self.lengths) - torch.arange(len(self.items), device=self.items.device)
+            <= length
+        )
+
+    def known(self) -> Query:
+        """The same users without events on PAD or UNKNOWN items, which no model can read."""
+        known = self.items >= FIRST
+        return self if bool(known.all()) else self._keep(known)
+
+    def _keep(self, mask: Tensor) -> Query:
+        places = torch.cat([mask.new_zeros(1, dtype=torch.int64), mask.cumsum(0)])
+        return Query(self.users, self.items[mask], self.times[mask], self.values[mask], places[self.offsets])
+
     @classmethod
     def of(cls, users: np.ndarray, histories: Histories) -> Query:
         """The query of user codes (batch,) and their histories (a row each)."""
@@ -85,7 +104,11 @@ class Model(nn.Module, abc.ABC):
 
     def __init__(self, config: Settings, schema: FeatureSchema) -> None:
         super().__init__()
-        self.config, self.schema = config, schema
+        self.config: Any = config
+        self.schema = schema
+
+    def observe(self, interactions: Interactions) -> None:
+        """Sets buffers that are statistics of the training side, such as a mean; called once before training by gradients."""
 
     @abc.abstractmethod
     def score(self, query: Query, items: Tensor | None = None) -> Tensor:
@@ -110,15 +133,23 @@ class RetrievalModel(Model):
     def score(self, query: Query, items: Tensor | None = None) -> Tensor:
         return self.encode_user(query) @ self.encode_item(items).T
 
+    def score_each(self, query: Query, items: Tensor) -> Tensor:
+        """Scores of one item a row: `items` int64 (batch,) → float32 (batch,). A rating model predicts values so."""
+        return (self.encode_user(query) * self.encode_item(items)).sum(-1)
+
 
 class SequenceModel(RetrievalModel):
-    """A retrieval model that reads the history in order and can be asked after every event."""
+    """A retrieval model that reads the history in order and can be asked before every event of it."""
 
     learns_from = "sequences"
 
     @abc.abstractmethod
-    def encode_history(self, query: Query) -> Tensor:
-        """The user vector after each event of the query, float32 (events, dim); row e knows nothing after event e."""
+    def encode_before(self, query: Query) -> Tensor:
+        """The user vector just before each event, float32 (events, dim).
+
+        Row e knows the events of its user before e and nothing else; at a user's first event it is what is expected of anyone. All
+        histories in the query are short enough (`max_length` + 1 events) and known (no PAD, no UNKNOWN).
+        """
 
 
 @runtime_checkable

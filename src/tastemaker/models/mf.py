@@ -1,0 +1,110 @@
+"""Matrix factorization with biases: the model that every deeper one has to beat."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from tastemaker.data.interactions import Interactions
+from tastemaker.data.schema import FeatureSchema
+from tastemaker.data.vocabulary import FIRST
+from tastemaker.models.base import Query, RetrievalModel
+from tastemaker.nn.dropout import Dropout
+from tastemaker.settings import Settings
+
+
+class MF(RetrievalModel):
+    """Biased matrix factorization (Koren, Bell & Volinsky 2009): score = μ + b_u + b_i + p_u · q_i.
+
+    Trained on explicit values with `loss = "squared_error"` (scores are then predicted values, kept inside the range seen in
+    training), or on implicit events with `"bpr"` (Rendle et al. 2009), `"softmax"` or `"cross_entropy"`, where b_u and μ play no part.
+
+    A user unseen in training is folded in: the ridge solution of their history against the item vectors, with the catalogue as
+    weak negatives when feedback is implicit (Hu, Koren & Volinsky 2008, eq. 4), scaled to the length of a trained vector. A user
+    with nothing gets μ + b_i.
+    """
+
+    class Config(Settings):
+        """Settings of `mf`."""
+
+        dim: int = Field(64, gt=0, description="size of user and item vectors")
+        biases: bool = Field(True, description="learn b_u and b_i")
+        init: float = Field(0.1, gt=0, description="standard deviation of the first vectors")
+        dropout: float = Field(0.0, ge=0, lt=1, description="of user vectors")
+        fold_in_regularization: float = Field(1.0, gt=0, description="ridge of users unseen in training")
+
+    learns_from = "pairs"
+    needs_history = False
+    train_defaults: ClassVar = {"loss": "softmax", "sampler": "uniform"}
+
+    config: Config
+    mean: Tensor
+    low: Tensor
+    high: Tensor
+    trained: Tensor
+    explicit: Tensor
+
+    def __init__(self, config: Config, schema: FeatureSchema) -> None:
+        super().__init__(config, schema)
+        self.user_embedding = nn.Embedding(schema.num_users, config.dim)
+        self.item_embedding = nn.Embedding(schema.num_items, config.dim)
+        self.user_bias = nn.Parameter(torch.zeros(schema.num_users), requires_grad=config.biases)
+        self.item_bias = nn.Parameter(torch.zeros(schema.num_items), requires_grad=config.biases)
+        self.dropout = Dropout(config.dropout)
+        nn.init.normal_(self.user_embedding.weight, std=config.init)
+        nn.init.normal_(self.item_embedding.weight, std=config.init)
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("low", torch.tensor(-torch.inf))
+        self.register_buffer("high", torch.tensor(torch.inf))
+        self.register_buffer("explicit", torch.tensor(False))
+        self.register_buffer("trained", torch.zeros(schema.num_users, dtype=torch.bool))
+
+    def observe(self, interactions: Interactions) -> None:
+        values = torch.from_numpy(interactions.value)
+        self.trained[torch.from_numpy(interactions.user).long().unique()] = True
+        if float(values.min()) != float(values.max()):
+            self.explicit.fill_(True)
+            self.mean.copy_(values.mean())
+            self.low.copy_(values.min())
+            self.high.copy_(values.max())
+
+    def encode_user(self, query: Query) -> Tensor:
+        vectors, bias = self.user_embedding(query.users), self.user_bias[query.users]
+        if not self.training:
+            trained = self.trained[query.users]
+            if not bool(trained.all()):
+                vectors = torch.where(trained.unsqueeze(1), vectors, self._fold_in(query))
+                bias = torch.where(trained, bias, 0.0)
+        ones = torch.ones_like(bias)
+        return torch.cat([self.dropout(vectors), torch.stack([self.mean + bias, ones], dim=1)], dim=1)
+
+    def encode_item(self, codes: Tensor | None = None) -> Tensor:
+        if codes is None:
+            vectors, bias = self.item_embedding.weight, self.item_bias
+        else:
+            vectors, bias = self.item_embedding(codes), self.item_bias[codes]
+        return torch.cat([vectors, torch.ones_like(bias).unsqueeze(-1), bias.unsqueeze(-1)], dim=-1)
+
+    def score_each(self, query: Query, items: Tensor) -> Tensor:
+        return super().score_each(query, items).clamp(self.low, self.high)
+
+    def _fold_in(self, query: Query) -> Tensor:
+        query = query.known()
+        table = self.item_embedding.weight
+        dim, rows = table.shape[1], query.rows
+        seen = table[query.items]
+        goal = query.values - self.mean - self.item_bias[query.items] if bool(self.explicit) else torch.ones_like(query.values)
+        outer = seen.new_zeros(len(query), dim * dim).index_add_(0, rows, (seen.unsqueeze(2) * seen.unsqueeze(1)).flatten(1))
+        right = seen.new_zeros(len(query), dim).index_add_(0, rows, seen * goal.unsqueeze(1))
+        gram = outer.view(-1, dim, dim) + self.config.fold_in_regularization * torch.eye(dim, device=table.device)
+        if not bool(self.explicit):
+            real = table[FIRST:]
+            gram = gram + (real.T @ real) / max(1, len(real))
+        folded = torch.linalg.solve(gram, right)
+        if not bool(self.explicit):
+            usual = self.user_embedding.weight[self.trained].norm(dim=1).mean()
+            folded = folded * (usual / folded.norm(dim=1, keepdim=True).clamp_min(1e-9))
+        return folded

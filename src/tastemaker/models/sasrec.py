@@ -1,0 +1,84 @@
+"""SASRec: self-attention over the user's history, in order."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from tastemaker.data.schema import FeatureSchema
+from tastemaker.models.base import Query, SequenceModel
+from tastemaker.nn.dropout import Dropout
+from tastemaker.nn.ragged import Packing, positions_from_end
+from tastemaker.nn.transformer import Block
+from tastemaker.settings import Settings
+
+
+class SASRec(SequenceModel):
+    """Self-attentive sequential recommendation (Kang & McAuley 2018), trained on the next item after every event.
+
+    A user is the transformer's state after the newest event; an item is its embedding, shared with the input. Deviations from the
+    paper: pre-norm blocks with GELU, positions counted from the newest event, and by default cross-entropy over the whole catalogue
+    instead of one sampled negative (Klenitskiy & Vasilev 2023), which matters more than the architecture.
+
+    Every history begins with a learned start token, so the first event is a target too and a user with nothing gets a list: what
+    anyone's first event is likely to be.
+    """
+
+    class Config(Settings):
+        """Settings of `sasrec`."""
+
+        dim: int = Field(64, gt=0, description="size of item and user vectors")
+        blocks: int = Field(2, ge=1, description="transformer blocks")
+        heads: int = Field(2, ge=1, description="attention heads")
+        hidden: int = Field(1, ge=1, description="width of the perceptron, in multiples of dim")
+        max_length: int = Field(200, ge=1, description="newest events of a history that are read")
+        dropout: float = Field(0.2, ge=0, lt=1)
+
+    config: Config
+    train_defaults: ClassVar = {"loss": "cross_entropy"}
+
+    def __init__(self, config: Config, schema: FeatureSchema) -> None:
+        super().__init__(config, schema)
+        self.item_embedding = nn.Embedding(schema.num_items, config.dim)
+        self.position_embedding = nn.Embedding(config.max_length + 1, config.dim)
+        self.start = nn.Parameter(torch.randn(config.dim) * config.dim**-0.5)
+        self.blocks = nn.ModuleList(
+            Block(config.dim, config.heads, config.hidden * config.dim, config.dropout) for _ in range(config.blocks)
+        )
+        self.norm = nn.LayerNorm(config.dim)
+        self.dropout = Dropout(config.dropout)
+        for module in self.modules():
+            if isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=config.dim**-0.5)
+            elif isinstance(module, nn.Linear):
+                nn.init.xavier_normal_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def encode_before(self, query: Query) -> Tensor:
+        starts = query.offsets[:-1][query.lengths > 0]
+        previous = query.items.roll(1)
+        return self._encode(previous, starts, query.offsets)
+
+    def encode_user(self, query: Query) -> Tensor:
+        query = query.known().last(self.config.max_length)
+        offsets = query.offsets + torch.arange(len(query.offsets), device=query.offsets.device)
+        items = query.items.new_zeros(int(offsets[-1]))
+        starts = offsets[:-1]
+        real = torch.ones_like(items, dtype=torch.bool).index_fill_(0, starts, value=False)
+        items[real] = query.items
+        return self._encode(items, starts, offsets).index_select(0, offsets[1:] - 1)
+
+    def _encode(self, items: Tensor, starts: Tensor, offsets: Tensor) -> Tensor:
+        """States of packed rows whose first token, at `starts`, stands for the beginning of a history."""
+        tokens = self.item_embedding(items).index_copy(0, starts, self.start.expand(len(starts), -1))
+        tokens = self.dropout(tokens + self.position_embedding(positions_from_end(offsets)))
+        packing = Packing.of(offsets)
+        for block in self.blocks:
+            tokens = block(tokens, packing)
+        return self.norm(tokens)
+
+    def encode_item(self, codes: Tensor | None = None) -> Tensor:
+        return self.item_embedding.weight if codes is None else self.item_embedding(codes)

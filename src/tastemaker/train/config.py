@@ -1,0 +1,74 @@
+"""The `[train]` section, and how what it leaves open adapts to the data."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from tastemaker.settings import Settings
+from tastemaker.train import losses, sampling
+from tastemaker.train.optim import OptimizerName, ScheduleName
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class TrainConfig(Settings):
+    """How a model is fitted by gradients. `None` means: chosen from the model and the data, and written into the run's config."""
+
+    loss: str | None = Field(None, description=f"one of {', '.join(losses.NAMES)}; default: what suits the model")
+    sampler: str | None = Field(None, description=f"negatives: {', '.join(sampling.NAMES)}")
+    num_negatives: int | None = Field(None, ge=1, description="negatives a positive (bpr, bce, gbce) or a batch (softmax)")
+    alpha: float = Field(0.75, ge=0, le=2, description="exponent of the popularity sampler")
+    gbce_t: float = Field(0.75, ge=0, le=1, description="calibration of gbce: 0 plain, 1 full")
+    optimizer: OptimizerName = "adamw"
+    learning_rate: float | None = Field(None, gt=0)
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = Field(0.0, ge=0, description="decay of all weights")
+    l2: float = Field(0.0, ge=0, description="penalty on the squared vectors of a batch")
+    l1: float = Field(0.0, ge=0, description="penalty on the absolute vectors of a batch")
+    clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
+    schedule: ScheduleName = "constant"
+    warmup: int = Field(0, ge=0, description="steps of linear warm-up")
+    epochs: int | None = Field(None, ge=1, description="at most this many")
+    batch_targets: int | None = Field(None, ge=1, description="targets (not padded rows) a step")
+    patience: int | None = Field(None, ge=1, description="validations without a better metric before stopping")
+    validate_every: int = Field(1, ge=1, description="epochs between validations")
+    refit: bool = Field(False, description="train again on train + validation, for as many epochs as were best")
+    precision: Precision = Field("auto", description="of the products over the catalogue")
+    device: str = Field("auto", description='"auto", "cpu", "cuda", "cuda:1"')
+    threads: int | None = Field(None, ge=1, description="CPU threads; default: all cores")
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        for value, known, what in ((self.loss, losses.NAMES, "loss"), (self.sampler, sampling.NAMES, "sampler")):
+            if value is not None and value not in known:
+                raise ValueError(f"{what} to be one of {', '.join(known)}, not {value!r}")
+        if self.sampler and self.loss in ("cross_entropy", "squared_error"):
+            raise ValueError(f"no sampler: {self.loss} draws no negatives")
+        return self
+
+    def adapted(self, learns_from: str, defaults: dict[str, object], num_targets: int) -> TrainConfig:
+        """This config with every open choice made.
+
+        Small data wants many updates, so a step sees about 1/128 of an epoch's targets (512 … 8,192 of them) rather than a fixed
+        number of users; patience counts in validations.
+        """
+        chosen = {
+            key: value for key, value in defaults.items() if key not in self.model_fields_set or getattr(self, key) is None
+        }
+        config = self.model_copy(update=chosen)
+        loss = config.loss or ("squared_error" if learns_from == "ratings" else "cross_entropy")
+        per_batch = loss == "softmax"
+        return config.model_copy(
+            update={
+                "loss": loss,
+                "sampler": config.sampler or (None if loss in ("cross_entropy", "squared_error") else "uniform"),
+                "num_negatives": config.num_negatives or (4096 if per_batch else 256 if loss == "gbce" else 1),
+                "learning_rate": config.learning_rate or 0.001,
+                "epochs": config.epochs or 200,
+                "batch_targets": config.batch_targets or min(8192, max(512, num_targets // 128)),
+                "patience": config.patience or 10,
+            }
+        )

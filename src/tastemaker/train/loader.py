@@ -1,0 +1,91 @@
+"""From interactions to batches: sized in targets, never padded, shuffled anew each epoch from (seed, epoch) alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tastemaker.data.interactions import Histories, Interactions
+from tastemaker.models.base import Query
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """A query and what came next.
+
+    Sequence examples have a target for each event of the query (the event itself, predicted from those before it); pair and rating
+    examples have one for each user.
+    """
+
+    query: Query
+    targets: Tensor
+    """int64 (n,): item codes"""
+    values: Tensor
+    """float32 (n,): explicit values"""
+    weights: Tensor
+    """float32 (n,): weights of the kinds of behaviour"""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        return Batch(self.query.to(device), self.targets.to(device), self.values.to(device), self.weights.to(device))
+
+
+class Loader(Protocol):
+    """Examples of one kind."""
+
+    num_targets: int
+
+    def epoch(self, number: int, seed: int, batch_targets: int) -> Iterator[Batch]:
+        """All examples once, in an order that depends on seed and epoch number alone."""
+
+
+class Sequences:
+    """A user's newest events as one example with a target at each."""
+
+    def __init__(self, interactions: Interactions, num_users: int, max_length: int) -> None:
+        places = replace(interactions, value=interactions.weight)
+        rows = places.histories(num_users).last(max_length + 1)
+        users = np.flatnonzero(rows.lengths > 1)
+        self.users, self.rows = users, rows.take(users)
+        self.num_targets = int(self.rows.offsets[-1])
+
+    def epoch(self, number: int, seed: int, batch_targets: int) -> Iterator[Batch]:
+        order = np.random.default_rng([seed, number]).permutation(len(self.users))
+        ends = np.cumsum(self.rows.lengths[order])
+        batch = (ends - 1) // batch_targets
+        for part in np.split(order, np.flatnonzero(np.diff(batch)) + 1):
+            if len(part):
+                query = Query.of(self.users[part], self.rows.take(part))
+                yield Batch(query, query.items, query.values, query.values)
+
+
+class Pairs:
+    """One (user, item, value) row as one example; users are known by code alone."""
+
+    def __init__(self, interactions: Interactions) -> None:
+        self.user = interactions.user.astype(np.int64)
+        self.item = interactions.item.astype(np.int64)
+        self.value = np.array(interactions.value, dtype=np.float32)
+        self.weight = interactions.weight
+        self.num_targets = len(self.user)
+
+    def epoch(self, number: int, seed: int, batch_targets: int) -> Iterator[Batch]:
+        order = np.random.default_rng([seed, number]).permutation(self.num_targets)
+        for start in range(0, self.num_targets, batch_targets):
+            part = order[start : start + batch_targets]
+            query = Query.of(self.user[part], _nothing(len(part)))
+            yield Batch(
+                query,
+                torch.from_numpy(self.item[part]),
+                torch.from_numpy(self.value[part]),
+                torch.from_numpy(self.weight[part]),
+            )
+
+
+def _nothing(rows: int) -> Histories:
+    return Histories(np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(rows + 1, np.int64))
