@@ -82,10 +82,8 @@ class MF(RetrievalModel):
         return torch.cat([self.dropout(vectors), torch.stack([self.mean + bias, ones], dim=1)], dim=1)
 
     def encode_item(self, codes: Tensor | None = None) -> Tensor:
-        if codes is None:
-            vectors, bias = self.item_embedding.weight, self.item_bias
-        else:
-            vectors, bias = self.item_embedding(codes), self.item_bias[codes]
+        vectors: Tensor = self.item_embedding.weight if codes is None else self.item_embedding(codes)
+        bias: Tensor = self.item_bias if codes is None else self.item_bias[codes]
         return torch.cat([vectors, torch.ones_like(bias).unsqueeze(-1), bias.unsqueeze(-1)], dim=-1)
 
     def score_each(self, query: Query, items: Tensor) -> Tensor:
@@ -105,6 +103,6 @@ class MF(RetrievalModel):
             gram = gram + (real.T @ real) / max(1, len(real))
         folded = torch.linalg.solve(gram, right)
         if not bool(self.explicit):
-            usual = self.user_embedding.weight[self.trained].norm(dim=1).mean()
+            usual = self.user_embedding.weight[self.trained].norm(dim=1).mean().nan_to_num(1.0)
             folded = folded * (usual / folded.norm(dim=1, keepdim=True).clamp_min(1e-9))
         return folded

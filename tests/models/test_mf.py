@@ -1,0 +1,91 @@
+"""MF recovers planted ratings, and folds in users it has never seen."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from tastemaker.data.interactions import Histories, Interactions
+from tastemaker.data.schema import FeatureSchema
+from tastemaker.models.base import Query
+from tastemaker.models.mf import MF
+from tastemaker.train.config import TrainConfig
+from tastemaker.train.trainer import train
+
+
+def _rows(user, item, value):
+    n = len(user)
+    return Interactions(
+        np.asarray(user, np.int32),
+        np.asarray(item, np.int32),
+        np.arange(n),
+        np.asarray(value, np.float32),
+        np.zeros(n, np.int8),
+        np.full(n, -1, np.int8),
+    )
+
+
+def _planted(seed=0, users=60, items=30):
+    draw = np.random.default_rng(seed)
+    truth = (
+        3
+        + draw.normal(0, 0.6, (users, 1))
+        + draw.normal(0, 0.6, (1, items))
+        + draw.normal(0, 0.7, (users, 2)) @ draw.normal(0, 0.7, (2, items))
+    )
+    shown = draw.random((users, items)) < 0.7
+    user, item = np.nonzero(shown)
+    return truth, shown, _rows(user + 2, item + 2, truth[shown])
+
+
+def test_planted_ratings_are_recovered_better_than_biases_alone_could():
+    truth, shown, rows = _planted()
+    torch.manual_seed(0)
+    model = MF(MF.Config(dim=4), FeatureSchema(62, 32))
+    config = TrainConfig(loss="squared_error", epochs=60, learning_rate=0.02, batch_targets=128, l2=0.01)
+    list(train(model, rows, config))
+    user, item = np.nonzero(~shown)
+    predicted = (
+        model.score_each(Query.of(user + 2, Histories.of([[]] * len(user))), torch.from_numpy(item + 2)).detach().numpy()
+    )
+    rest = truth[~shown]
+    additive = truth.mean(1, keepdims=True) + truth.mean(0, keepdims=True) - truth.mean()
+    assert np.sqrt(((predicted - rest) ** 2).mean()) < 0.6 * np.sqrt(((additive[~shown] - rest) ** 2).mean())
+
+
+def test_a_folded_in_user_is_ranked_like_the_trained_one():
+    groups = np.arange(40) % 2
+    draw = np.random.default_rng(0)
+    user = np.repeat(np.arange(40), 8)
+    item = np.concatenate([draw.permutation(15)[:8] + 15 * group for group in groups])
+    torch.manual_seed(0)
+    model = MF(MF.Config(dim=8), FeatureSchema(43, 32))
+    list(
+        train(
+            model,
+            _rows(user + 2, item + 2, np.ones(len(user))),
+            TrainConfig(loss="bpr", epochs=30, learning_rate=0.02, batch_targets=64),
+        )
+    )
+    stranger = Query.of(np.array([42, 1]), Histories.of([[2, 3, 4], [20, 21, 22]]))
+    best = model.score(stranger)[:, 2:].topk(12).indices
+    assert bool((best[0] < 15).all())
+    assert bool((best[1] >= 15).all())
+
+
+def test_predictions_stay_inside_the_range_of_values_seen():
+    _, _, rows = _planted()
+    model = MF(MF.Config(dim=4), FeatureSchema(62, 32))
+    model.observe(rows)
+    with torch.no_grad():
+        model.user_bias += 100.0
+    query = Query.of(np.array([2]), Histories.of([[]]))
+    assert float(model.eval().score_each(query, torch.tensor([3])).detach()) == float(rows.value.max())
+
+
+def test_a_user_with_nothing_gets_the_items_by_their_bias():
+    model = MF(MF.Config(dim=4), FeatureSchema(5, 10)).eval()
+    with torch.no_grad():
+        model.item_bias.copy_(torch.arange(10).float())
+    scores = model.score(Query.of(np.array([1]), Histories.of([[]])))[0]
+    assert scores.argsort(descending=True)[:3].tolist() == [9, 8, 7]

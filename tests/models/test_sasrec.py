@@ -1,0 +1,46 @@
+"""SASRec sees the past, all of it that fits, and nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from tastemaker.data.interactions import Histories
+from tastemaker.data.schema import FeatureSchema
+from tastemaker.models.base import Query
+from tastemaker.models.sasrec import SASRec
+
+
+def _model(max_length=6):
+    torch.manual_seed(0)
+    return SASRec(SASRec.Config(dim=8, max_length=max_length, dropout=0.0), FeatureSchema(9, 30)).eval()
+
+
+def _query(*rows):
+    return Query.of(np.full(len(rows), 2), Histories.of([list(row) for row in rows]))
+
+
+def test_the_vector_before_an_event_does_not_know_it_nor_what_follows():
+    model = _model()
+    one = model.encode_before(_query([3, 4, 5, 6]))
+    two = model.encode_before(_query([3, 4, 9, 8]))
+    torch.testing.assert_close(one[:3], two[:3])
+    assert not torch.allclose(one[3], two[3])
+
+
+def test_asking_after_a_history_equals_training_on_its_next_event():
+    model = _model()
+    for row in ([3], [3, 4], [3, 4, 5, 6]):
+        after = model.encode_user(_query(row))[0]
+        torch.testing.assert_close(after, model.encode_before(_query([*row, 7]))[-1], rtol=1e-4, atol=1e-5)
+
+
+def test_a_user_without_history_gets_what_precedes_any_first_event():
+    model = _model()
+    torch.testing.assert_close(model.encode_user(_query([]))[0], model.encode_before(_query([7]))[0])
+
+
+def test_only_the_newest_events_are_read_and_unknown_items_are_skipped():
+    model = _model(max_length=3)
+    torch.testing.assert_close(model.encode_user(_query([9, 8, 3, 4, 5])), model.encode_user(_query([3, 4, 5])))
+    torch.testing.assert_close(model.encode_user(_query([3, 1, 4, 0])), model.encode_user(_query([3, 4])))

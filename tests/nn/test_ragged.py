@@ -1,0 +1,57 @@
+"""Packing moves tokens without mixing them up."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tastemaker.nn.ragged import Packing, positions_from_end
+
+lengths = st.lists(st.integers(0, 30), min_size=1, max_size=40)
+
+
+def _offsets(lengths):
+    return torch.tensor([0, *lengths]).cumsum(0)
+
+
+@settings(deadline=None)
+@given(lengths)
+def test_collect_undoes_spread_and_gradients_follow(lengths):
+    offsets = _offsets(lengths)
+    tokens = torch.randn(int(offsets[-1]), 3, requires_grad=True)
+    packing = Packing.of(offsets)
+    back = packing.collect(packing.spread(tokens) * 2)
+    assert torch.equal(back, tokens * 2)
+    (gradient,) = torch.autograd.grad(back.sum(), tokens)
+    assert torch.equal(gradient, torch.full_like(tokens, 2.0))
+
+
+@settings(deadline=None)
+@given(lengths)
+def test_every_slot_holds_a_token_of_its_own_row_in_order(lengths):
+    offsets = _offsets(lengths)
+    packing = Packing.of(offsets)
+    rows = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    start = 0
+    for group in packing.groups:
+        slots = packing.to_slots[start : start + group.slots].view(group.rows, group.length)
+        for line in slots:
+            row = int(rows[line[0]])
+            real = line[: lengths[row]]
+            assert real.tolist() == list(range(int(offsets[row]), int(offsets[row + 1])))
+            assert (line[lengths[row] :] == real[-1]).all()
+        start += group.slots
+    assert start == len(packing.to_slots)
+
+
+@settings(deadline=None)
+@given(lengths)
+def test_empty_slots_stay_few(lengths):
+    packing = Packing.of(_offsets(lengths))
+    allowed = sum(max(length / 0.85, length + 4) for length in lengths if length)
+    assert len(packing.to_slots) <= allowed + 1
+
+
+def test_positions_count_from_the_newest():
+    assert positions_from_end(torch.tensor([0, 3, 3, 5])).tolist() == [2, 1, 0, 1, 0]
