@@ -99,7 +99,11 @@ class Split:
 
     def before(self, side: Side) -> Interactions:
         """What may be known when `side` is asked: for test this includes validation; never anything of the side itself or later."""
-        return self.interactions.take(np.isin(self.label, _KNOWN[side]))
+        return self.interactions.take(self.known(side))
+
+    def known(self, side: Side) -> np.ndarray:
+        """The rows of `before(side)` as a mask: bool (rows,)."""
+        return np.isin(self.label, _KNOWN[side])
 
     def questions(self, side: Side, num_users: int) -> Questions:
         """Who is asked on a side, with what history, and what is right; `num_users` is `users.size`. Empty if the side is."""
@@ -290,8 +294,10 @@ def by_share(
 ) -> Split:
     """Random rows. With `per_user` the shares hold within each user, rounded down, but at least one where a training row remains."""
     _check_shares(test_share, validation_share)
-    user = interactions.user if per_user else np.zeros(len(interactions), dtype=np.int32)
-    rank, size = _shuffled_rank(user, generator)
+    if per_user:
+        rank, size = _shuffled_rank(interactions.user, generator)
+    else:
+        rank, size = generator.permutation(len(interactions)), np.full(len(interactions), len(interactions))
     tests, validations = (_part(size, share) for share in (test_share, validation_share))
     tests = np.minimum(tests, size - 1)
     validations = np.minimum(validations, np.maximum(size - 1 - tests, 0))
