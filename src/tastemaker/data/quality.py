@@ -383,7 +383,7 @@ def _data_problems(
             "set data.min_per_item = 5, or bring a catalogue in data.items",
         )
     for suspicion in report.suspicious:
-        yield _suspicion_problem(suspicion, count)
+        yield _suspicion_problem(suspicion, report.users, count)
 
 
 _REASONS = {
@@ -402,13 +402,13 @@ _REASONS = {
 }
 
 
-def _suspicion_problem(suspicion: Suspicion, count: int) -> Problem:
+def _suspicion_problem(suspicion: Suspicion, users: int, count: int) -> Problem:
     what, remedy = (text.format(limit=suspicion.limit) for text in _REASONS[suspicion.reason])
     worst = ", ".join(f"{entry['user']!r} ({entry['found']:,})" for entry in suspicion.worst[:3])
     return Problem(
         suspicion.reason,
         "warning",
-        f"{suspicion.users:,} users {what}, like machines; they make {_percent(suspicion.events / count)} of all events: {worst}",
+        f"{suspicion.users:,} of {users:,} users {what}, like machines; they make {_percent(suspicion.events / count)} of all events: {worst}",
         remedy,
     )
 
@@ -435,7 +435,7 @@ def _split_problems(side: str, found: SideFacts, kind: str) -> Iterator[Problem]
             "warning",
             f"{side}: {found.known_rows:,} of {found.rows:,} rows ({_percent(found.known_rows / found.rows)}) ask for an item of the"
             " user's own history: out of reach while seen items are left out, and trivial when they are not",
-            'set data.duplicates = "first"',
+            'set data.duplicates = "first" to ask for new items only, or evaluate.filter_seen = false where people do come back',
         )
     if found.tie_sensitive > 0.01 * found.rows:
         yield Problem(
@@ -450,9 +450,8 @@ def _split_problems(side: str, found: SideFacts, kind: str) -> Iterator[Problem]
             "cold_users",
             "note",
             f"{side}: of {found.cold_users:,} of {found.users:,} asked users ({_percent(found.cold_users / found.users)}) nothing is known",
-            "they get what the model gives to anybody; set split.min_history = 1 to ask the others only"
-            if kind == "by_time"
-            else "they get what the model gives to anybody; raise data.min_per_user to leave them out",
+            'they get what the model gives to anybody; set evaluate.new_users = "exclude" to ask the others only,'
+            " or raise data.min_per_user",
         )
     if found.cold_item_rows > 0.01 * found.rows:
         yield Problem(
@@ -493,7 +492,7 @@ def _render(report: QualityReport) -> Iterator[RenderableType]:
     if not report.problems:
         yield Text("No problem found.", style="green")
         return
-    yield Text(f"\n{len(report.problems)} findings", style="bold")
+    yield Text(f"\nFindings: {len(report.problems)}", style="bold")
     styles = {"error": "bold red", "warning": "yellow", "note": "cyan"}
     for problem in report.problems:
         yield Text.assemble((f"{problem.severity} ", styles[problem.severity]), (problem.code, "bold"), f"  {problem.message}")
@@ -510,7 +509,7 @@ def _overview(report: QualityReport) -> Iterator[tuple[str, str]]:
         yield "values", f"{values['min']:g} … {values['max']:g}, mean {values['mean']:.3g}, {values['distinct']:,} different"
     if times := report.times:
         yield "times", f"{times.first} … {times.last} ({times.span_days:,.1f} days)"
-        yield "rows at one moment", _percent(times.tied_share)
+        yield "rows sharing a moment", _percent(times.tied_share)
         yield "duplicates", f"{report.duplicates:,}"
     yield "repeated pairs", f"{report.repeats:,} ({report.consecutive_repeats:,} one after the other)"
 

@@ -145,8 +145,6 @@ class SplitConfig(Settings):
     """by_time: ask for all that a user did after the cut (default), or for the first only, later rows being dropped"""
     carve: Literal["time", "last", "random"] | None = None
     """how train gives up validation rows; by_time: "time" (default: a second cut) or "last"; given: "random" (default) or "last" """
-    min_history: int | None = Field(None, ge=0)
-    """by_time: users with fewer known rows are not asked; default 0"""
     per_user: bool | None = None
     """by_share: draw the shares within each user; default false"""
     fold_in_share: float | None = Field(None, gt=0, lt=1)
@@ -205,7 +203,6 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "target": "all",
         "carve": "time",
         "validation_share": 0.1,
-        "min_history": 0,
     },
     "by_share": {"test_share": 0.1, "validation_share": 0.1, "per_user": False, "seed": 0},
     "by_user": {"test_share": 0.1, "validation_share": 0.1, "fold_in_share": 0.8, "fold_in_order": "oldest", "seed": 0},
@@ -248,14 +245,13 @@ def by_time(
     target: Literal["all", "first"] = "all",
     carve: Literal["time", "last"] = "time",
     validation_share: float = 0.1,
-    min_history: int = 0,
 ) -> Split:
     """One moment for all users: what came before may be known, what came at or after it is asked.
 
     The moment is `at`, or the quantile that leaves about `test_share` of the rows at or after it (rows of one time stay together).
     With `target` "first" each user is asked for the first item from that moment on, and the rows after it are dropped. `carve`
     "time" makes validation in the same way by a second moment, `validation_share` of the earlier rows before the first; "last" takes
-    the last earlier row of each user who has two. Users with fewer than `min_history` known rows are not asked.
+    the last earlier row of each user who has two. Users of whom nothing is known before are asked too.
 
     Source: Gusak et al. 2025, Time to Split.
     """
@@ -277,10 +273,6 @@ def by_time(
         _keep_first(interactions.user, label, TEST, DROPPED)
         if carve == "time":
             _keep_first(interactions.user, label, VALIDATION, BETWEEN)
-    if min_history:
-        for asked, known, rest in ((TEST, earlier, DROPPED), (VALIDATION, label == TRAIN, BETWEEN)):
-            counts = np.bincount(interactions.user[known], minlength=_size(interactions.user))
-            label[(label == asked) & (counts[interactions.user] < min_history)] = rest
     return _checked(Split(interactions, label, "by_time", cut=cut, ordered=True))
 
 
