@@ -1,18 +1,67 @@
-"""Splits: which interactions train, which choose, which judge - and what may be known when each side is asked."""
+"""Splits: which interactions train, which choose, which judge - and what may be known when each side is asked.
+
+| kind       | test side                                       | validation side                                        |
+|------------|-------------------------------------------------|--------------------------------------------------------|
+| leave_last | the newest row of each user                     | the newest but one                                     |
+| by_time    | from one moment on: all rows, or a user's first | the time just before it, or a user's last training row |
+| by_share   | random rows                                     | random rows                                            |
+| by_user    | the later rows of held-out users                | the later rows of other held-out users                 |
+| given      | as the files say                                | as the files say, else carved from train               |
+
+Only `by_time` keeps the future out of training; `leave_last`, `by_share` and `by_user` train on what other users did later than the
+moment a question is asked. Rows are in the order of `Interactions`, so timestamp ties stand in the order of the source.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field, model_validator
 
-from tastemaker.data.interactions import Interactions
+from tastemaker.data.dataset import Dataset
+from tastemaker.data.interactions import Histories, Interactions
+from tastemaker.data.vocabulary import UNKNOWN
+from tastemaker.errors import ConfigError, DataError
+from tastemaker.settings import Settings
 
 Side = Literal["validation", "test"]
+Kind = Literal["leave_last", "by_time", "by_share", "by_user", "given"]
 
-DROPPED, TRAIN, VALIDATION, TEST, VALIDATION_FOLD_IN, TEST_FOLD_IN = -1, 0, 1, 2, 3, 4
-"""Labels of rows. Fold-in rows are history of users held out whole: known when their side is asked, never trained on."""
+DROPPED, TRAIN, VALIDATION, TEST, VALIDATION_FOLD_IN, TEST_FOLD_IN, BETWEEN = -1, 0, 1, 2, 3, 4, 5
+"""Labels of rows. Fold-in rows are history of users held out whole: known when their side is asked, never trained on. BETWEEN rows
+lie after validation began and before test: known when test is asked, asked about by nobody. `Interactions.side` uses the same labels."""
+
+_KNOWN = {
+    "validation": (TRAIN, VALIDATION_FOLD_IN),
+    "test": (TRAIN, VALIDATION, VALIDATION_FOLD_IN, TEST_FOLD_IN, BETWEEN),
+}
+_ASKED = {"validation": VALIDATION, "test": TEST}
+
+
+@dataclass(frozen=True, eq=False)
+class Questions:
+    """What the evaluation of a side asks: a row per user with at least one row on that side, in ascending code order."""
+
+    users: np.ndarray
+    """int32 (asked,): user codes"""
+    histories: Histories
+    """what is known of each, a row per asked user, oldest first; may be empty"""
+    truth: Histories
+    """what each did on that side, a row per asked user, never empty"""
+    trained: np.ndarray
+    """bool (asked,): whether the user has a training row"""
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @property
+    def asked_as(self) -> np.ndarray:
+        """int32 (asked,): the codes to put in a query: UNKNOWN for users without a training row, whose code no model has fitted."""
+        return np.where(self.trained, self.users, np.int32(UNKNOWN)).astype(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,20 +72,368 @@ class Split:
     label: np.ndarray
     """int8 (rows,): one of the constants above"""
     kind: str
+    cut: int | None = None
+    """first moment of the test side, µs since 1970 UTC, where a moment decides"""
+    ordered: bool = False
+    """whether the order of a user's own rows decided labels, so that timestamp ties matter"""
 
     @property
     def train(self) -> Interactions:
+        """What models learn from while settings are chosen."""
         return self.interactions.take(self.label == TRAIN)
 
     @property
     def validation(self) -> Interactions:
+        """What settings are chosen by; may be empty."""
         return self.interactions.take(self.label == VALIDATION)
 
     @property
     def test(self) -> Interactions:
+        """What judges."""
         return self.interactions.take(self.label == TEST)
+
+    @property
+    def refit(self) -> Interactions:
+        """What a last training may use once settings are chosen: train, validation and all between, never a held-out test user."""
+        return self.interactions.take((self.label != DROPPED) & (self.label != TEST) & (self.label != TEST_FOLD_IN))
 
     def before(self, side: Side) -> Interactions:
         """What may be known when `side` is asked: for test this includes validation; never anything of the side itself or later."""
-        known = (TRAIN, VALIDATION_FOLD_IN) if side == "validation" else (TRAIN, VALIDATION, VALIDATION_FOLD_IN, TEST_FOLD_IN)
-        return self.interactions.take(np.isin(self.label, known))
+        return self.interactions.take(self.known(side))
+
+    def known(self, side: Side) -> np.ndarray:
+        """The rows of `before(side)` as a mask: bool (rows,)."""
+        return np.isin(self.label, _KNOWN[side])
+
+    def questions(self, side: Side, num_users: int) -> Questions:
+        """Who is asked on a side, with what history, and what is right; `num_users` is `users.size`. Empty if the side is."""
+        asked = self.interactions.take(self.label == _ASKED[side])
+        users = np.unique(asked.user)
+        learned = np.zeros(num_users, dtype=bool)
+        learned[self.interactions.user[self.label == TRAIN]] = True
+        histories = self.before(side).histories(num_users).take(users)
+        return Questions(users, histories, asked.histories(num_users).take(users), learned[users])
+
+
+def tie_sensitive(split: Split, side: Side = "test") -> int:
+    """How many items of a side another order of rows with equal timestamps would change, at most.
+
+    Counts, over groups of rows with one user and one time that stand on both sides of the border, the smaller part. 0 where order
+    decides nothing (random and given splits) and where the data has no times, so that the order of the source is all there is.
+    """
+    rows = split.interactions
+    if not (split.ordered and rows.has_times):
+        return 0
+    starts = np.flatnonzero(_changes(rows.user) | _changes(rows.time))
+    sizes = np.diff(np.append(starts, len(rows)))
+    inside = np.add.reduceat((split.label == _ASKED[side]).astype(np.int64), starts)
+    differ = np.minimum.reduceat(rows.item, starts) != np.maximum.reduceat(rows.item, starts)
+    return int(np.minimum(inside, sizes - inside)[differ].sum())
+
+
+class SplitConfig(Settings):
+    """The `[split]` section. A setting that the kind does not use is an error; those it uses are filled with their defaults."""
+
+    kind: Kind = "leave_last"
+    test_share: float | None = Field(None, gt=0, lt=1)
+    """by_time, by_share: of the rows; by_user: of the users with two rows or more; default 0.1"""
+    validation_share: float | None = Field(None, ge=0, lt=1)
+    """by_time: of the rows before the cut; by_share: of all rows; by_user: of the users; given: of the training rows; default 0.1"""
+    at: datetime | None = None
+    """by_time: the first moment of test, instead of `test_share`; UTC where it names no zone"""
+    target: Literal["all", "first"] | None = None
+    """by_time: ask for all that a user did after the cut (default), or for the first only, later rows being dropped"""
+    carve: Literal["time", "last", "random"] | None = None
+    """how train gives up validation rows; by_time: "time" (default: a second cut) or "last"; given: "random" (default) or "last" """
+    per_user: bool | None = None
+    """by_share: draw the shares within each user; default false"""
+    fold_in_share: float | None = Field(None, gt=0, lt=1)
+    """by_user: share of a held-out user's rows that is known when the user asks; default 0.8"""
+    fold_in_order: Literal["oldest", "random"] | None = None
+    """by_user: which rows these are; default "oldest" """
+    train: str | None = None
+    """given: the file of training rows"""
+    validation: str | None = None
+    """given: the file of validation rows; without it some are carved from train"""
+    test: str | None = None
+    """given: the file of test rows"""
+    seed: int | None = Field(None, ge=0)
+    """by_share, by_user, given: seed of the random draw; default 0"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        values = {key: value for key, value in values.items() if value is not None}
+        kind = values.setdefault("kind", "leave_last")
+        if kind not in list(_DEFAULTS):
+            return values
+        usable, idle = _DEFAULTS[kind], dict[str, str]()
+        if "at" in values:
+            idle |= {"test_share": "has no effect beside split.at"}
+        if values.get("carve") == "last":
+            idle |= dict.fromkeys(("validation_share", "seed"), 'has no effect with split.carve = "last"')
+        if "validation" in values:
+            idle |= dict.fromkeys(("carve", "validation_share", "seed"), "has no effect beside a file in split.validation")
+        for key in values:
+            if key in usable and key in idle:
+                raise ConfigError(f"split.{key} = {values[key]!r}, which {idle[key]}", hint=f"remove split.{key}")
+            if key in cls.model_fields and key not in usable and key != "kind":
+                owners = " or ".join(repr(name) for name, options in _DEFAULTS.items() if key in options)
+                raise ConfigError(
+                    f"split.{key} = {values[key]!r} with split.kind = {kind!r}",
+                    expected=f"split.{key} only with split.kind = {owners}",
+                    hint=f"remove split.{key} or change split.kind",
+                )
+        ways = {"by_time": ("time", "last"), "given": ("random", "last")}.get(kind, ())
+        if "carve" in values and values["carve"] not in ways:
+            raise ConfigError(
+                f"split.carve = {values['carve']!r} with split.kind = {kind!r}",
+                expected=f"split.carve one of {', '.join(ways)}",
+            )
+        return {key: default for key, default in usable.items() if default is not None and key not in idle} | values
+
+
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "leave_last": {},
+    "by_time": {
+        "test_share": 0.1,
+        "at": None,
+        "target": "all",
+        "carve": "time",
+        "validation_share": 0.1,
+    },
+    "by_share": {"test_share": 0.1, "validation_share": 0.1, "per_user": False, "seed": 0},
+    "by_user": {"test_share": 0.1, "validation_share": 0.1, "fold_in_share": 0.8, "fold_in_order": "oldest", "seed": 0},
+    "given": {"train": None, "validation": None, "test": None, "carve": "random", "validation_share": 0.1, "seed": 0},
+}
+
+
+def split(dataset: Dataset, config: SplitConfig) -> Split:
+    """Labels the dataset's interactions as `config` says.
+
+    Raises:
+        DataError: the data cannot be split so (no times, no user with enough rows, an empty train or test side); the hint says how.
+    """
+    options = config.model_dump(exclude_none=True, exclude={"kind", "seed", "train", "validation", "test"})
+    if config.kind in ("by_share", "by_user", "given"):
+        options["generator"] = np.random.default_rng(config.seed or 0)
+    return _PROTOCOLS[config.kind](dataset.interactions, **options)
+
+
+def leave_last(interactions: Interactions) -> Split:
+    """The newest row of each user is test, the newest but one validation; users with fewer than 3 rows stay wholly in train."""
+    label = np.zeros(len(interactions), dtype=np.int8)
+    _, ends = _groups(interactions.user)
+    ends = ends[np.diff(ends, prepend=0) >= 3]
+    label[ends - 1], label[ends - 2] = TEST, VALIDATION
+    if not len(ends):
+        raise DataError(
+            f"no user with 3 interactions among {len(interactions):,} rows",
+            expected="users with 3 interactions or more",
+            hint='set split.kind = "by_share"',
+        )
+    return _checked(Split(interactions, label, "leave_last", ordered=True))
+
+
+def by_time(
+    interactions: Interactions,
+    *,
+    test_share: float = 0.1,
+    at: datetime | None = None,
+    target: Literal["all", "first"] = "all",
+    carve: Literal["time", "last"] = "time",
+    validation_share: float = 0.1,
+) -> Split:
+    """One moment for all users: what came before may be known, what came at or after it is asked.
+
+    The moment is `at`, or the quantile that leaves about `test_share` of the rows at or after it (rows of one time stay together).
+    With `target` "first" each user is asked for the first item from that moment on, and the rows after it are dropped. `carve`
+    "time" makes validation in the same way by a second moment, `validation_share` of the earlier rows before the first; "last" takes
+    the last earlier row of each user who has two. Users of whom nothing is known before are asked too.
+
+    Source: Gusak et al. 2025, Time to Split.
+    """
+    if not interactions.has_times:
+        raise DataError(
+            "interactions without times",
+            expected="times, for split.kind = 'by_time'",
+            hint='name the time column in data.columns, or set split.kind = "leave_last" or "by_share"',
+        )
+    time = interactions.time
+    cut = _moment(time, test_share) if at is None else _microseconds(at)
+    earlier = time < cut
+    label = np.where(earlier, TRAIN, TEST).astype(np.int8)
+    if carve == "last":
+        _carve_last(interactions.user, label)
+    elif validation_share and earlier.any():
+        label[earlier & (time >= _moment(time[earlier], validation_share))] = VALIDATION
+    if target == "first":
+        _keep_first(interactions.user, label, TEST, DROPPED)
+        if carve == "time":
+            _keep_first(interactions.user, label, VALIDATION, BETWEEN)
+    return _checked(Split(interactions, label, "by_time", cut=cut, ordered=True))
+
+
+def by_share(
+    interactions: Interactions,
+    *,
+    generator: np.random.Generator,
+    test_share: float = 0.1,
+    validation_share: float = 0.1,
+    per_user: bool = False,
+) -> Split:
+    """Random rows. With `per_user` the shares hold within each user, rounded down, but at least one where a training row remains."""
+    _check_shares(test_share, validation_share)
+    if per_user:
+        rank, size = _shuffled_rank(interactions.user, generator)
+    else:
+        rank, size = generator.permutation(len(interactions)), np.full(len(interactions), len(interactions))
+    tests, validations = (_part(size, share) for share in (test_share, validation_share))
+    tests = np.minimum(tests, size - 1)
+    validations = np.minimum(validations, np.maximum(size - 1 - tests, 0))
+    label = np.select([rank < tests, rank < tests + validations], [TEST, VALIDATION], TRAIN).astype(np.int8)
+    return _checked(Split(interactions, label, "by_share"))
+
+
+def by_user(
+    interactions: Interactions,
+    *,
+    generator: np.random.Generator,
+    test_share: float = 0.1,
+    validation_share: float = 0.1,
+    fold_in_share: float = 0.8,
+    fold_in_order: Literal["oldest", "random"] = "oldest",
+) -> Split:
+    """Strong generalisation (Liang et al. 2018, Mult-VAE): users held out whole, who bring a part of their rows when they ask.
+
+    The shares are of the users with two rows or more; others stay in train. A held-out user's `fold_in_share` of rows (rounded, at
+    least one, never all), the oldest or random ones, is known, the rest is asked.
+    """
+    _check_shares(test_share, validation_share)
+    starts, ends = _groups(interactions.user)
+    able = interactions.user[starts[ends - starts >= 2]]
+    tests, validations = (_part(np.int64(len(able)), share) for share in (test_share, validation_share))
+    drawn = generator.permutation(able)
+    side = np.zeros(_size(interactions.user), dtype=np.int8)
+    side[drawn[:tests]], side[drawn[tests : tests + validations]] = TEST, VALIDATION
+    label = side[interactions.user]
+    if fold_in_order == "oldest":
+        size = np.repeat(ends - starts, ends - starts)
+        rank = np.arange(len(interactions)) - np.repeat(starts, ends - starts)
+    else:
+        rank, size = _shuffled_rank(interactions.user, generator)
+    known = rank < np.clip(np.floor(size * fold_in_share + 0.5), 1, size - 1)
+    label[known & (label == TEST)] = TEST_FOLD_IN
+    label[known & (label == VALIDATION)] = VALIDATION_FOLD_IN
+    return _checked(Split(interactions, label, "by_user", ordered=fold_in_order == "oldest"))
+
+
+def given(
+    interactions: Interactions,
+    *,
+    generator: np.random.Generator,
+    carve: Literal["random", "last"] = "random",
+    validation_share: float = 0.1,
+) -> Split:
+    """As `Interactions.side` says; where it names no validation rows they are carved from train.
+
+    `carve` "random" takes `validation_share` of the training rows, "last" the last training row of each user who has two.
+    """
+    label = interactions.side.astype(np.int8)
+    if not (label == TEST).any() or not (label == TRAIN).any():
+        raise DataError(
+            "interactions that name no train and test side",
+            expected="rows of given files, for split.kind = 'given'",
+            hint="set split.train and split.test to files, or choose another split.kind",
+        )
+    if not (label == VALIDATION).any():
+        if carve == "last":
+            _carve_last(interactions.user, label)
+        else:
+            rows = np.flatnonzero(label == TRAIN)
+            label[generator.permutation(rows)[: int(len(rows) * validation_share)]] = VALIDATION
+    return _checked(Split(interactions, label, "given"))
+
+
+_PROTOCOLS: dict[str, Callable[..., Split]] = {
+    "leave_last": leave_last,
+    "by_time": by_time,
+    "by_share": by_share,
+    "by_user": by_user,
+    "given": given,
+}
+
+
+def _checked(result: Split) -> Split:
+    for name, side in (("training", TRAIN), ("test", TEST)):
+        if not (result.label == side).any():
+            raise DataError(
+                f"no {name} row among {len(result.interactions):,} after the split {result.kind!r}",
+                expected="rows on the train and on the test side",
+                hint="bring more data, or change the shares or the moment in [split]",
+            )
+    return result
+
+
+def _check_shares(test_share: float, validation_share: float) -> None:
+    if test_share + validation_share >= 1:
+        raise ConfigError(
+            f"split.test_share + split.validation_share = {test_share + validation_share:g}", expected="a sum below 1"
+        )
+
+
+def _changes(values: np.ndarray) -> np.ndarray:
+    changes = np.ones(len(values), dtype=bool)
+    np.not_equal(values[1:], values[:-1], out=changes[1:])
+    return changes
+
+
+def _groups(user: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First place and end of each user's rows."""
+    starts = np.flatnonzero(_changes(user))
+    return starts, np.append(starts[1:], len(user)).astype(np.int64)[: len(starts)]
+
+
+def _size(user: np.ndarray) -> int:
+    return int(user.max(initial=0)) + 1
+
+
+def _part(size: Any, share: float) -> Any:
+    """`share` of `size`, rounded down, but at least one; none for a share of 0."""
+    return np.maximum(np.floor(size * share + 1e-9).astype(np.int64), 1 if share else 0)
+
+
+def _shuffled_rank(user: np.ndarray, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Each row's place in a random order of the user's rows, and how many rows the user has. `user` ascends."""
+    starts, ends = _groups(user)
+    keys = (user.astype(np.int64) << 32) | generator.integers(0, 1 << 32, len(user), dtype=np.int64)
+    rank = np.empty(len(user), dtype=np.int64)
+    rank[np.argsort(keys, kind="stable")] = np.arange(len(user)) - np.repeat(starts, ends - starts)
+    return rank, np.repeat(ends - starts, ends - starts)
+
+
+def _moment(time: np.ndarray, share: float) -> int:
+    """The time from which on about `share` of the rows lie."""
+    place = min(int(np.floor(len(time) * (1 - share) + 1e-9)), len(time) - 1)
+    return int(np.partition(time, place)[place])
+
+
+def _microseconds(at: datetime) -> int:
+    moment = at if at.tzinfo else at.replace(tzinfo=UTC)
+    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def _carve_last(user: np.ndarray, label: np.ndarray) -> None:
+    """Turns the last training row of each user who has two into validation."""
+    rows = np.flatnonzero(label == TRAIN)
+    starts, ends = _groups(user[rows])
+    label[rows[ends[ends - starts >= 2] - 1]] = VALIDATION
+
+
+def _keep_first(user: np.ndarray, label: np.ndarray, side: int, rest: int) -> None:
+    """Relabels all rows of a side but each user's first."""
+    rows = np.flatnonzero(label == side)
+    label[rows[~_changes(user[rows])]] = rest
