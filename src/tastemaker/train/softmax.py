@@ -5,8 +5,8 @@ but the same exponentials e_ij = exp(h_i·w_j - s_i), whatever the shifts s_i:
 
     Z_i = Σ_j e_ij        dh_i = (1/n) (Σ_j e_ij w_j / Z_i - w_{y_i})        dW_j = (1/n) (Σ_i e_ij h_i / Z_i - Σ_{i: y_i = j} h_i)
 
-So one buffer of `chunk` × m is filled, used for all of them while it is in cache, and reused: three matrix products and one exponential
-per cell. The shift rides as an extra column of h against ones in W, and the same ones column gives Z in the second product.
+So one buffer of `chunk` × m is filled, used for all of them while it is in cache, and reused: three matrix products, one exponential and
+one sum a cell. The shift is zero as long as vectors are so short that no score can leave the range of exp, which is the usual case.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_SAFE = 50.0
-"""exp(±50) is far from the limits of float32 and bfloat16, so a shift may miss the row's true maximum by this much."""
-_EXTRA = 16
-"""Columns that carry shift and normaliser; more than the two needed, to keep rows aligned."""
+_SAFE = 60.0
+"""Scores within ±60 need no shift: exp stays far inside the range of float32 and bfloat16."""
 
 
 def full_softmax(
@@ -54,47 +52,34 @@ class _FullSoftmax(torch.autograd.Function):
         chunk = min(chunk, max(1, n))
         share = (torch.full((n,), 1.0 / n, device=states.device) if weights is None else weights / weights.sum()).float()
 
-        wide = torch.zeros(len(table), dim + _EXTRA, dtype=dtype, device=table.device)
-        wide[:, :dim] = table
-        wide[:, dim] = 1.0
-        wide_t = wide.T
-        longest = table.float().norm(dim=1).max()
-        lengths = states.float().norm(dim=1)
-        safe = bool((lengths.max() * longest < _SAFE).item()) if n else True
-
+        items = table.to(dtype)
+        unshifted = n == 0 or bool(states.norm(dim=1).max() * table.norm(dim=1).max() < _SAFE)
         gradient_states = torch.empty_like(states if need else states[:0])
-        gradient_table = torch.zeros(len(table) if need else 0, dim + _EXTRA, device=table.device)
+        gradient_table = torch.zeros(table.shape if need else (0, dim), dtype=torch.float32, device=table.device)
         loss = torch.zeros((), device=states.device)
         cells = torch.empty(chunk, len(table), dtype=dtype, device=states.device)
-        rows = torch.zeros(chunk, dim + _EXTRA, dtype=dtype, device=states.device)
         for start in range(0, n, chunk):
-            stop = min(n, start + chunk)
-            block, size = states[start:stop], stop - start
-            part, hidden = cells[:size], rows[:size]
-            hidden[:, :dim] = block
-            if safe:
-                shift = lengths[start:stop] * longest * 0.5
-            else:  # rare: vectors so long that a bound would underflow; take the true maximum
-                hidden[:, dim] = 0.0
-                shift = torch.mm(hidden, wide_t, out=part).amax(1).float()
-            hidden[:, dim] = -shift
-            shift = -hidden[:, dim].float()
-            torch.mm(hidden, wide_t, out=part).exp_()
-            sums = torch.mm(part, wide).float()
-            total = sums[:, dim : dim + 1]
-            goal = table.index_select(0, targets[start:stop])
-            part_share = share[start:stop]
-            right = (block.float() * goal.float()).sum(1)
-            loss += (part_share * (total.squeeze(1).log() + shift - right)).sum()
+            block, goals, part_share = (
+                states[start : start + chunk],
+                targets[start : start + chunk],
+                share[start : start + chunk],
+            )
+            scores = torch.mm(block.to(dtype), items.T, out=cells[: len(block)])
+            shift = None if unshifted else scores.amax(1, keepdim=True)
+            scores = (scores if shift is None else scores.sub_(shift)).exp_()
+            total = scores.sum(1, keepdim=True).float()
+            goal = table.index_select(0, goals)
+            cost = total.log() - (block * goal).sum(1, keepdim=True) + (0.0 if shift is None else shift)
+            loss += (part_share @ cost.squeeze(1)).float()
             if need:
-                gradient_states[start:stop] = (sums[:, :dim] / total - goal) * part_share.unsqueeze(1)
-                hidden[:, :dim] = block * (part_share.unsqueeze(1) / total)
+                part_share = part_share.unsqueeze(1)
+                gradient_states[start : start + chunk] = (torch.mm(scores, items) / total - goal) * part_share
+                spread = (block * (part_share / total)).to(dtype)
                 if dtype is torch.float32:
-                    gradient_table.addmm_(part.T, hidden)
+                    gradient_table.addmm_(scores.T, spread)
                 else:
-                    gradient_table += torch.mm(part.T, hidden)
+                    gradient_table += torch.mm(scores.T, spread)
         if need:
-            gradient_table = gradient_table[:, :dim].contiguous()
             gradient_table.index_add_(0, targets, states.float() * share.unsqueeze(1), alpha=-1.0)
             ctx.save_for_backward(gradient_states, gradient_table.to(table.dtype))
         return loss
