@@ -36,14 +36,15 @@ class Histories:
     def take(self, rows: np.ndarray) -> Histories:
         """The given rows, in that order, repeats allowed."""
         rows = np.asarray(rows, dtype=np.int64)
-        return self._gather(self.offsets[rows], self.offsets[rows + 1])
+        return self.slices(self.offsets[rows], self.offsets[rows + 1])
 
     def last(self, length: int) -> Histories:
         """The newest `length` events of each row."""
         ends = self.offsets[1:]
-        return self._gather(np.maximum(self.offsets[:-1], ends - length), ends)
+        return self.slices(np.maximum(self.offsets[:-1], ends - length), ends)
 
-    def _gather(self, starts: np.ndarray, ends: np.ndarray) -> Histories:
+    def slices(self, starts: np.ndarray, ends: np.ndarray) -> Histories:
+        """A row for each stretch of places `starts[r]:ends[r]`."""
         offsets = np.concatenate([[0], np.cumsum(ends - starts)])
         places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], ends - starts)
         return Histories(self.items[places], self.times[places], self.values[places], offsets)

@@ -32,6 +32,9 @@ class TrainConfig(Settings):
     warmup: int = Field(0, ge=0, description="steps of linear warm-up")
     epochs: int | None = Field(None, ge=1, description="at most this many")
     batch_targets: int | None = Field(None, ge=1, description="targets (not padded rows) a step")
+    slide: bool = Field(
+        False, description="histories longer than max_length: another stretch each epoch, not always the newest"
+    )
     patience: int | None = Field(None, ge=1, description="validations without a better metric before stopping")
     validate_every: int = Field(1, ge=1, description="epochs between validations")
     refit: bool = Field(False, description="train again on train + validation, for as many epochs as were best")

@@ -45,22 +45,28 @@ class Loader(Protocol):
 
 
 class Sequences:
-    """A user's newest events as one example with a target at each."""
+    """A window of a user's events as one example with a target at each.
 
-    def __init__(self, interactions: Interactions, num_users: int, max_length: int) -> None:
-        places = replace(interactions, value=interactions.weight)
-        rows = places.histories(num_users).last(max_length + 1)
+    A history longer than `max_length` + 1 gives its newest events, or with `slide` another stretch of them each epoch, anywhere in it.
+    """
+
+    def __init__(self, interactions: Interactions, num_users: int, max_length: int, *, slide: bool = False) -> None:
+        rows = replace(interactions, value=interactions.weight).histories(num_users)
         users = np.flatnonzero(rows.lengths > 1)
-        self.users, self.rows = users, rows.take(users)
-        self.num_targets = int(self.rows.offsets[-1])
+        self.users, self.rows, self.slide = users, rows.take(users), slide
+        self.window = np.minimum(self.rows.lengths, max_length + 1)
+        self.num_targets = int(self.window.sum())
 
     def epoch(self, number: int, seed: int, batch_targets: int) -> Iterator[Batch]:
-        order = np.random.default_rng([seed, number]).permutation(len(self.users))
-        ends = np.cumsum(self.rows.lengths[order])
+        draw = np.random.default_rng([seed, number])
+        order = draw.permutation(len(self.users))
+        spare = self.rows.lengths - self.window
+        starts = self.rows.offsets[:-1] + (draw.integers(0, spare + 1) if self.slide else spare)
+        ends = np.cumsum(self.window[order])
         batch = (ends - 1) // batch_targets
         for part in np.split(order, np.flatnonzero(np.diff(batch)) + 1):
             if len(part):
-                query = Query.of(self.users[part], self.rows.take(part))
+                query = Query.of(self.users[part], self.rows.slices(starts[part], starts[part] + self.window[part]))
                 yield Batch(query, query.items, query.values, query.values)
 
 

@@ -76,7 +76,7 @@ def train(
         DivergenceError: the loss became NaN or exploded.
         DataError: there is nothing to learn from.
     """
-    loader = make_loader(model, interactions)
+    loader = make_loader(model, interactions, config)
     if not loader.num_targets:
         raise DataError(
             "no training examples", expected="users with two or more events", hint="lower min_per_user or min_per_item"
@@ -144,10 +144,10 @@ def train(
     model.eval()
 
 
-def make_loader(model: Model, interactions: Interactions) -> Loader:
+def make_loader(model: Model, interactions: Interactions, config: TrainConfig) -> Loader:
     """The examples that suit what the model learns from."""
     if isinstance(model, SequenceModel):
-        return Sequences(interactions, model.schema.num_users, model.config.max_length)  # type: ignore[attr-defined]
+        return Sequences(interactions, model.schema.num_users, model.config.max_length, slide=config.slide)
     if model.learns_from in ("pairs", "ratings"):
         return Pairs(interactions)
     raise ConfigError(f"{type(model).__name__} is not trained by gradients", hint="call its `solve`")
