@@ -12,6 +12,7 @@ one sum a cell. The shift is zero as long as vectors are so short that no score 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _SAFE = 60.0
@@ -49,22 +50,27 @@ class _FullSoftmax(torch.autograd.Function):
         need = states.requires_grad or table.requires_grad
         if not chunk:
             chunk = 256 if states.device.type == "cpu" else max(256, (1 << 28) // max(1, len(table)))
-        chunk = min(chunk, max(1, n))
         share = (torch.full((n,), 1.0 / n, device=states.device) if weights is None else weights / weights.sum()).float()
 
+        # Few shapes, and nearly full: the libraries below compile and keep a kernel for each shape they meet.
+        chunk = -(-n // -(-n // chunk) // 16) * 16 if n else chunk
+        spare = -n % chunk
+        if spare:
+            states, targets = F.pad(states, (0, 0, 0, spare)), F.pad(targets, (0, spare))
+            share = F.pad(share, (0, spare))
         items = table.to(dtype)
         unshifted = n == 0 or bool(states.norm(dim=1).max() * table.norm(dim=1).max() < _SAFE)
         gradient_states = torch.empty_like(states if need else states[:0])
         gradient_table = torch.zeros(table.shape if need else (0, dim), dtype=torch.float32, device=table.device)
         loss = torch.zeros((), device=states.device)
         cells = torch.empty(chunk, len(table), dtype=dtype, device=states.device)
-        for start in range(0, n, chunk):
+        for start in range(0, len(states), chunk):
             block, goals, part_share = (
                 states[start : start + chunk],
                 targets[start : start + chunk],
                 share[start : start + chunk],
             )
-            scores = torch.mm(block.to(dtype), items.T, out=cells[: len(block)])
+            scores = torch.mm(block.to(dtype), items.T, out=cells)
             shift = None if unshifted else scores.amax(1, keepdim=True)
             scores = (scores if shift is None else scores.sub_(shift)).exp_()
             total = scores.sum(1, keepdim=True).float()
@@ -81,7 +87,7 @@ class _FullSoftmax(torch.autograd.Function):
                     gradient_table += torch.mm(scores.T, spread)
         if need:
             gradient_table.index_add_(0, targets, states.float() * share.unsqueeze(1), alpha=-1.0)
-            ctx.save_for_backward(gradient_states, gradient_table.to(table.dtype))
+            ctx.save_for_backward(gradient_states[:n], gradient_table.to(table.dtype))
         return loss
 
     @staticmethod
