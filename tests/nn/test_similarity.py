@@ -37,7 +37,7 @@ def naive_similarity(x: np.ndarray, y: np.ndarray, kind: str, shrinkage: float, 
     below = {
         "cosine": float(x @ x) ** a * float(y @ y) ** (1 - a),
         "jaccard": float(x @ x) + float(y @ y) - dot,
-        "dot": 1.0,
+        "dot": 1.0 - shrinkage,
     }[kind]
     return dot / (below + shrinkage)
 
