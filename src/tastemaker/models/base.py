@@ -15,12 +15,14 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
+import scipy.sparse as sp
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tastemaker.data.interactions import Histories, Interactions
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.data.vocabulary import FIRST
+from tastemaker.nn.sparse import SizedByData
 from tastemaker.settings import Settings
 
 
@@ -51,6 +53,27 @@ class Query:
     def rows(self) -> Tensor:
         """int64 (events,): the batch row of each event"""
         return torch.repeat_interleave(self.lengths, output_size=len(self.items))
+
+    def matrix(self, num_items: int, *, repeats: bool = False) -> sp.csr_matrix:
+        """Who did what, in no order: sparse float32 (batch, num_items), columns ascending.
+
+        A cell for each known item of a history: 1, or the number of its events when `repeats`.
+        """
+        known = self.items >= FIRST
+        rows, items = self.rows[known].cpu().numpy(), self.items[known].cpu().numpy()
+        cells = sp.csr_matrix((np.ones(len(rows), np.float32), (rows, items)), shape=(len(self), num_items))
+        cells.sum_duplicates()
+        if not repeats:
+            cells.data[:] = 1.0
+        return cells
+
+    def shares(self, num_items: int, *, repeats: bool = False) -> Tensor:
+        """float32 (events,): the part of its `matrix` cell that each event brings; 0 for unknown items."""
+        known = (self.items >= FIRST).float()
+        if repeats:
+            return known
+        _, group, count = torch.unique(self.rows * num_items + self.items, return_inverse=True, return_counts=True)
+        return known / count[group]
 
     def to(self, device: torch.device | str) -> Query:
         """The same query on another device."""
@@ -88,8 +111,11 @@ class Query:
         )
 
 
-class Model(nn.Module, abc.ABC):
-    """Base of all models. Built from its `Config` and the schema alone; all state is in parameters and buffers."""
+class Model(SizedByData, abc.ABC):
+    """Base of all models. Built from its `Config` and the schema alone; all state is in parameters and buffers.
+
+    A buffer whose shape only the data knows is made with `register_data_buffer`, so that a saved state loads into a fresh model.
+    """
 
     class Config(Settings):
         """Settings of the model; each model file defines its own."""
@@ -99,6 +125,8 @@ class Model(nn.Module, abc.ABC):
     or "" for solvable models."""
     train_defaults: ClassVar[dict[str, Any]] = {}
     """`[train]` settings that suit this model where the config is silent."""
+    solves: ClassVar[tuple[str, ...]] = ()
+    """The worlds of `data.synthetic` whose right answer the model finds, with its default settings; contract tests hold it to that."""
     needs_history: ClassVar[bool] = True
     """False when a known user is scored from the code alone."""
 
@@ -158,3 +186,14 @@ class Solvable(Protocol):
 
     def solve(self, interactions: Interactions) -> None:
         """Sets the model's buffers from training interactions. Equal input gives equal buffers."""
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A model whose score is a sum over the events of the history."""
+
+    def contributions(self, query: Query, items: Tensor) -> Tensor:
+        """float32 (events,): what each event adds to the score of its row's item in `items`, int64 (batch,).
+
+        The contributions of a row sum to that score wherever the history speaks for the item at all.
+        """

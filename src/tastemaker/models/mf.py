@@ -37,6 +37,7 @@ class MF(RetrievalModel):
         fold_in_regularization: float = Field(1.0, gt=0, description="ridge of users unseen in training")
 
     learns_from = "pairs"
+    solves = ("two_tastes",)
     needs_history = False
     train_defaults: ClassVar = {"loss": "softmax", "sampler": "uniform"}
 

@@ -35,8 +35,9 @@ class SASRec(SequenceModel):
         heads: int = Field(2, ge=1, description="attention heads")
         hidden: int = Field(1, ge=1, description="width of the perceptron, in multiples of dim")
         max_length: int = Field(200, ge=1, description="newest events of a history that are read")
-        dropout: float = Field(0.2, ge=0, lt=1)
+        dropout: float = Field(0.2, ge=0, lt=1, description="of embeddings and of each block")
 
+    solves = ("chain",)
     config: Config
     train_defaults: ClassVar = {"loss": "cross_entropy"}
 

@@ -27,7 +27,7 @@ class CausalAttention(nn.Module):
             query, key, value = block.view(group.rows, group.length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
             seen = F.scaled_dot_product_attention(query, key, value, is_causal=True)
             outputs.append(seen.transpose(1, 2).reshape(group.slots, -1))
-        return self.mix(packing.collect(torch.cat(outputs)))
+        return self.mix(packing.collect(torch.cat(outputs))) if outputs else tokens
 
 
 class Block(nn.Module):
