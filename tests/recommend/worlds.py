@@ -1,17 +1,27 @@
-"""A model whose answers can be computed by hand, and random requests for it."""
+"""What the tests here stand on: a model whose answers can be computed by hand, random requests, and every real model, trained."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
+
 import numpy as np
+import pyarrow as pa
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tastemaker.data.dataset import Dataset
 from tastemaker.data.interactions import Histories
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.data.vocabulary import FIRST
-from tastemaker.models.base import Query, RetrievalModel
+from tastemaker.data.synthetic import chain
+from tastemaker.models.base import Model, Query, RetrievalModel, Solvable
+from tastemaker.recommend.recommender import Recommender
+from tastemaker.resolve import model_class
 from tastemaker.settings import Settings
+from tastemaker.train.config import TrainConfig
+from tastemaker.train.trainer import train
 
 
 class Grid(RetrievalModel):
@@ -46,3 +56,29 @@ codes = st.sets(st.integers(FIRST, 39), max_size=38)
 
 def ragged(rows: list[list[int]]) -> Histories:
     return Histories.of([np.array(row, np.int32) for row in rows])
+
+
+def trained(name: str, dataset: Dataset) -> Model:
+    """The model of a name, small and trained on the dataset for a few seconds at most."""
+    cls = model_class(name)
+    small = {"dim": 16, "factors": 16, "blocks": 1, "max_length": 20}
+    model = cls(cls.Config.parse({key: small[key] for key in small if key in cls.Config.model_fields}), dataset.schema)
+    if isinstance(model, Solvable):
+        model.solve(dataset.interactions)
+    else:
+        torch.manual_seed(0)
+        config = TrainConfig(epochs=40, learning_rate=0.01, precision="float32", device="cpu")
+        for _ in train(model, dataset.interactions, config):
+            pass
+    return model.eval()
+
+
+@cache
+def recommender(name: str) -> Recommender:
+    """A recommender on the chain world (order decides), with item names and one user without events."""
+    dataset = chain(60, 20, 8).dataset
+    ids = dataset.items.ids.to_pylist()
+    catalogue = pa.table({"price": list(range(len(ids))), "title": [f"Thing {item}" for item in ids]})
+    users = dataset.users.grown(["newcomer"])
+    dataset = replace(dataset, users=users, catalogue=catalogue, profiles=pa.table({}))
+    return Recommender.of(trained(name, dataset), dataset)
