@@ -56,7 +56,9 @@ def test_removing_the_named_event_lowers_the_score_more_than_removing_another(na
 
 def test_the_transformer_names_the_event_that_the_next_one_follows():
     ours = recommender("sasrec")
-    right = [ours.explain(user, ours.recommend(user, 1)[0].item, limit=1)[0].item == ours.history(user)[-1] for user in every_user]
+    right = [
+        ours.explain(user, ours.recommend(user, 1)[0].item, limit=1)[0].item == ours.history(user)[-1] for user in every_user
+    ]
     assert np.mean(right) > 0.9
 
 

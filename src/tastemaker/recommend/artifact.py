@@ -31,7 +31,6 @@ import numpy as np
 import pyarrow as pa
 import torch
 from pydantic import Field
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -39,7 +38,7 @@ from tastemaker import __version__
 from tastemaker.data.interactions import Histories
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.data.vocabulary import FIRST, Vocabulary
-from tastemaker.errors import ArtifactError, ConfigError, TastemakerError
+from tastemaker.errors import ArtifactError, ConfigError, MissingExtraError
 from tastemaker.models.base import Model
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.resolve import model_class
@@ -58,6 +57,7 @@ _MANIFEST, _WEIGHTS, _USERS, _ITEMS, _HISTORIES = (
 _FILES = (_WEIGHTS, _USERS, _ITEMS, _HISTORIES)
 _MANIFEST_BYTES = 1 << 24
 _UNSIGNED = "0" * 64
+_AGAIN = "the artifact is damaged; copy the whole folder again or save the model again"
 _NOTHING = Histories.of([np.zeros(0, np.int32)])
 
 
@@ -190,7 +190,7 @@ def load(folder: Path | str, *, device: torch.device | str = "cpu") -> Recommend
                 raise ArtifactError(
                     f"{what} with fingerprint {vocabulary.fingerprint[:12]}…, {vocabulary.size} codes",
                     expected=f"the vocabulary the model was trained with ({fingerprint[:12]}…, {size} codes)",
-                    hint="files of two artifacts were mixed; save it again",
+                    hint="files of two artifacts were mixed; save the model again",
                 )
         events = np.concatenate([np.zeros(FIRST, np.int64), _numbers(_column(table, 1, "events"), pa.int64())])
         histories = _histories(_read(folder / _HISTORIES), manifest.num_users, manifest.num_items)
@@ -254,14 +254,13 @@ def _model(path: Path, manifest: Manifest) -> Model:
     cls = model_class(manifest.model.name)
     config = cls.Config.parse(manifest.model.config, "model")
     weights = load_file(path)
-    for name, tensor in weights.items():
-        _check_finite(name, tensor)
     with torch.random.fork_rng(devices=[]):
         model: Model = cls(config, FeatureSchema(manifest.num_users, manifest.num_items))
     for name, tensor in model.state_dict().items():
         if name in weights and weights[name].dtype != tensor.dtype:
             raise _damaged(_WEIGHTS, f"{name} is {weights[name].dtype} where the model has {tensor.dtype}")
     model.load_state_dict(weights)
+    _check_numbers(model)
     return model
 
 
@@ -281,27 +280,30 @@ def _model_name(model: Model) -> str:
 
 
 def _tensors(model: Model) -> dict[str, Tensor]:
-    """The model's state, finite, on this side, no two tensors sharing memory (safetensors stores each on its own)."""
+    """The model's state in main memory, no two tensors sharing memory (safetensors stores each on its own)."""
+    _check_numbers(model)
     tensors: dict[str, Tensor] = {}
     stored: set[int] = set()
     for name, value in model.state_dict().items():
         tensor = value.detach().cpu().contiguous()
-        _check_finite(name, tensor)
         place = tensor.untyped_storage().data_ptr()
         tensors[name] = tensor.clone() if place in stored else tensor
         stored.add(place)
     return tensors
 
 
-def _check_finite(name: str, tensor: Tensor) -> None:
-    if tensor.is_floating_point() and tensor.numel():
-        low, high = tensor.aminmax()
-        if not (math.isfinite(low) and math.isfinite(high)):
-            raise ArtifactError(
-                f"NaN or infinite weights in {name!r}",
-                expected="finite weights",
-                hint="training diverged; lower the learning rate",
-            )
+def _check_numbers(model: Model) -> None:
+    """Parameters must be finite; buffers may be infinite (a bound that is not set) but not NaN."""
+    parameters = dict(model.named_parameters())
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and tensor.numel():
+            low, high = (float(value) for value in tensor.aminmax())  # NaN if any is, and nothing is allocated
+            if math.isnan(low) or (name in parameters and math.isinf(high - low)):
+                raise ArtifactError(
+                    f"NaN or infinite weights in {name!r}",
+                    expected="finite weights",
+                    hint="training diverged; lower the learning rate",
+                )
 
 
 def _item_table(recommender: Recommender) -> pa.Table:
@@ -345,7 +347,7 @@ def _histories(table: pa.Table, num_users: int, num_items: int) -> Histories:
 
 def _column(table: pa.Table, place: int, name: str) -> pa.Array:
     if table.num_columns <= place or table.schema.field(place).name != name:
-        raise ArtifactError(f"columns {table.column_names}", expected=f"column {place} to be {name!r}")
+        raise ArtifactError(f"columns {table.column_names}", expected=f"column {place} to be {name!r}", hint=_AGAIN)
     return table.column(place).combine_chunks()
 
 
@@ -353,7 +355,7 @@ def _numbers(array: pa.Array, kind: pa.DataType) -> np.ndarray:
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     if array.type != kind or array.null_count:
-        raise ArtifactError(f"{array.type} with {array.null_count} nulls", expected=f"{kind} without nulls")
+        raise ArtifactError(f"{array.type} with {array.null_count} nulls", expected=f"{kind} without nulls", hint=_AGAIN)
     return np.from_dlpack(array)
 
 
@@ -416,19 +418,8 @@ def _as_artifact_error(folder: Path) -> Iterator[None]:
     """What goes wrong in opening files that are not what they claim is the artifact's fault."""
     try:
         yield
-    except ArtifactError:
+    except (ArtifactError, MissingExtraError):
         raise
-    except (
-        TastemakerError,
-        SafetensorError,
-        pa.ArrowException,
-        RuntimeError,
-        ValueError,
-        TypeError,
-        KeyError,
-        OSError,
-    ) as error:
-        found = re.sub(r"\s+", " ", str(error))[:500]
-        raise ArtifactError(
-            f"{str(folder)!r} cannot be opened: {found}", expected="a sound artifact", hint="save it again"
-        ) from None
+    except Exception as error:
+        found = re.sub(r"\s+", " ", str(error) or type(error).__name__)[:500]
+        raise ArtifactError(f"{str(folder)!r} cannot be opened: {found}", expected="a sound artifact", hint=_AGAIN) from None

@@ -52,8 +52,9 @@ def write_all(
         temporary.rename(path)
     except OSError as error:
         raise DataError(
-            f"{error.strerror or error}", expected=f"to write {str(path)!r}", hint="check the path and free space"
+            error.strerror or str(error), expected=f"to write {str(path)!r}", hint="check the path and free space"
         ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.exists():
+            temporary.unlink()
     return rows

@@ -16,6 +16,9 @@ from tastemaker.recommend.candidates import Scorer
 NEWEST = 100
 """Distinct items of a history that attribution by deletion looks at, newest first: the price is a scoring for each."""
 
+_NOISE = 1e-5
+"""Differences of scores below this share of the score are rounding, not effects."""
+
 
 @dataclass(frozen=True)
 class Reason:
@@ -60,7 +63,8 @@ def effects(
             return _summed(history.row(0), model.contributions(copies, codes).reshape(len(items), -1).T.cpu().numpy())
         sources, variants = _variants(history)
         scores = score(Query.of(np.full(len(variants), user), variants).to(device), codes).float().cpu().numpy()
-    return sources, scores[0] - scores[1:]
+    effect = scores[0] - scores[1:]
+    return sources, np.where(np.abs(effect) > _NOISE * np.abs(scores[0]), effect, 0)
 
 
 def strongest(effect: np.ndarray, limit: int) -> list[tuple[int, float]]:

@@ -69,8 +69,8 @@ class Recommender:
     Immutable: nothing a request does changes what the next one gets, so a running service swaps recommenders by one assignment.
     The model belongs to the recommender from then on; it is put into evaluation mode.
 
-    Who cannot be told apart from anybody else - a user with no known event, unless the model knows the user's code - gets the
-    items with the most events, and the answer says so (`fallback`).
+    Whoever has no known event - a new user, an empty basket - gets the items with the most events, and the answer says so
+    (`fallback`), unless the model tells everybody the same anyway (popularity).
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Recommender:
             history_length: newest events kept of each user; None keeps all. Items seen before those may come back.
         """
         known = dataset.interactions if interactions is None else interactions
-        known = known.take(known.item >= FIRST)
+        known = known.take((known.user >= FIRST) & (known.item >= FIRST))
         histories = known.histories(dataset.users.size)
         events = np.bincount(known.item, minlength=dataset.items.size)
         if history_length is not None:
@@ -208,7 +208,7 @@ class Recommender:
     def similar(self, item: Any, k: int = 10) -> Answer:
         """The `k` items most like an item.
 
-        Retrieval models compare item vectors by cosine. Others are asked what they recommend to one who did only this item: for
+        Retrieval models compare item vectors, less their mean, by cosine. Others are asked what they recommend to one who did only this item: for
         linear and neighbour models those are their own item-item weights. A model that looks at no history (popularity) knows
         nothing of likeness: then the score is the cosine of the sets of users, and `fallback` says "co-occurrence".
 
@@ -257,10 +257,12 @@ class Recommender:
 
     @cached_property
     def _directions(self) -> Tensor:
-        """Item vectors of length 1 (num_items, dim)."""
+        """Item vectors less their mean, of length 1 (num_items, dim)."""
         assert isinstance(self.model, RetrievalModel)
         with torch.inference_mode():
-            return torch.nn.functional.normalize(self.model.encode_item(), dim=-1)
+            vectors = self.model.encode_item().float()
+            # what is common to all items (a bias column, say) moves no ranking, so it is no likeness either
+            return torch.nn.functional.normalize(vectors - vectors[FIRST:].mean(dim=0), dim=-1)
 
     @cached_property
     def _audience(self) -> np.ndarray:
@@ -303,7 +305,7 @@ class Recommender:
         if len(never):
             banned = _with_each(histories.last(0) if banned is None else banned, never)
         allowed = None if allow is None else self.items.encode(list(allow))
-        nothing = (histories.lengths == 0) & (self.model.needs_history | (users == UNKNOWN)) & (not self._impersonal)
+        nothing = (histories.lengths == 0) & (not self._impersonal)
         codes = np.zeros((len(users), max(k, 0)), dtype=np.int32)
         scores = np.full(codes.shape, -np.inf, dtype=np.float32)
         for score, rows in ((self._score, np.nonzero(~nothing)[0]), (self._popularity, np.nonzero(nothing)[0])):
