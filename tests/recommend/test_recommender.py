@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tastemaker.data.synthetic import two_tastes
 from tests.recommend.worlds import Grid, recommender, trained
 
 from tastemaker.data.interactions import Histories
+from tastemaker.data.synthetic import two_tastes
 from tastemaker.data.vocabulary import Vocabulary
 from tastemaker.errors import ConfigError, DataError, UnknownIdError
 from tastemaker.recommend.candidates import retrieve

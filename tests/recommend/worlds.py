@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 import torch
 from hypothesis import strategies as st
-from tastemaker.data.synthetic import chain
 from torch import Tensor
 
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.interactions import Histories
 from tastemaker.data.schema import FeatureSchema
+from tastemaker.data.synthetic import chain
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.models.base import Model, Query, RetrievalModel, Solvable
 from tastemaker.recommend.recommender import Recommender

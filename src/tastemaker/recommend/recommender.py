@@ -301,9 +301,8 @@ class Recommender:
     ) -> tuple[Candidates, np.ndarray]:
         """Lists for users (n,), and bool (n,): whose list is the popular items."""
         banned = None if include_seen else histories
-        never = self.items.encode(list(exclude))
-        if len(never):
-            banned = _with_each(histories.last(0) if banned is None else banned, never)
+        if never := list(exclude):
+            banned = _with_each(histories.last(0) if banned is None else banned, self.items.encode(never))
         allowed = None if allow is None else self.items.encode(list(allow))
         nothing = (histories.lengths == 0) & (not self._impersonal)
         codes = np.zeros((len(users), max(k, 0)), dtype=np.int32)
