@@ -221,6 +221,11 @@ def forge_lost_weight(folder):
     reseal(folder)
 
 
+def forge_neighbours(folder):
+    set_weights(folder, lambda weights: weights["similar.columns"].fill_(2_000_000_000))
+    reseal(folder)
+
+
 def forge_weights(folder):
     (folder / "weights.safetensors").write_bytes(b"\xff" * 100)
     reseal(folder)
