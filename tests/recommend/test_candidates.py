@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.recommend.worlds import Grid, by_hand, codes, ragged, rows_of_codes
 
@@ -14,12 +14,14 @@ from tastemaker.recommend import candidates
 from tastemaker.recommend.candidates import retrieve
 
 MODEL = Grid()
+patient = settings(deadline=None)
 
 
 def users(rows: list) -> np.ndarray:
     return np.full(len(rows), UNKNOWN)
 
 
+@patient
 @given(rows_of_codes, st.integers(1, 45), codes, codes)
 def test_lists_are_those_of_sorting_by_score_then_code(rows, k, banned, allowed):
     exclude = ragged([sorted(banned)] * len(rows))
@@ -32,6 +34,7 @@ def test_lists_are_those_of_sorting_by_score_then_code(rows, k, banned, allowed)
         assert scores[: len(expected)].tolist() == (MODEL.vectors[expected] @ vector).tolist()
 
 
+@patient
 @given(rows_of_codes, st.integers(1, 10), st.integers(1, 4))
 def test_batch_equals_single(rows, k, batch_size):
     together = retrieve(MODEL, users(rows), ragged(rows), k, exclude=ragged(rows), batch_size=batch_size)
@@ -41,6 +44,7 @@ def test_batch_equals_single(rows, k, batch_size):
         assert alone.scores[0].tolist() == scores.tolist()
 
 
+@patient
 @given(rows_of_codes, st.integers(1, 20), st.integers(0, 20))
 def test_a_longer_list_begins_with_the_shorter_one(rows, k, more):
     short = retrieve(MODEL, users(rows), ragged(rows), k)
@@ -48,6 +52,7 @@ def test_a_longer_list_begins_with_the_shorter_one(rows, k, more):
     assert long.codes[:, :k].tolist() == short.codes.tolist()
 
 
+@patient
 @given(rows_of_codes)
 def test_each_row_has_its_own_exclusions(rows):
     found = retrieve(MODEL, users(rows), ragged(rows), 38, exclude=ragged(rows))
