@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
 torch.set_num_threads(1)  # learning tests on tiny worlds run an order of magnitude faster so
+
+hypothesis.settings.register_profile("tastemaker", deadline=None)  # a busy machine is not a failure
+hypothesis.settings.load_profile("tastemaker")
 
 BENCH_DATA = Path(os.environ.get("TASTEMAKER_BENCH_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

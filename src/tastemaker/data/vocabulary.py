@@ -61,7 +61,7 @@ class Vocabulary:
     def encode(self, ids: pa.Array | Sequence[Any] | np.ndarray, *, strict: bool = False) -> np.ndarray:
         """Codes (int32) of ids; an unknown id becomes UNKNOWN, or raises UnknownIdError when `strict`."""
         values = _coerce(ids, self.ids.type)
-        places = pc.index_in(values, self.ids)
+        places = self._places(values)
         if strict and places.null_count:
             missing = _to_list(ids)[places.is_null().to_pylist().index(True)]
             raise UnknownIdError(
@@ -71,6 +71,13 @@ class Vocabulary:
             )
         codes = pc.add(places.cast(pa.int32()), pa.scalar(FIRST, pa.int32()))
         return pc.fill_null(codes, UNKNOWN).to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+
+    def _places(self, values: pa.Array) -> pa.Array:
+        if len(values) * 8 > len(self):
+            return pc.index_in(values, self.ids)
+        # A few ids among many: one scan against a small set, instead of hashing the whole vocabulary for each request.
+        held = pc.indices_nonzero(pc.is_in(self.ids, pc.unique(values.drop_null())))
+        return pc.take(held, pc.index_in(values, self.ids.take(held)))
 
     def decode(self, codes: np.ndarray | Sequence[int]) -> list[Any]:
         """Ids of codes; PAD and UNKNOWN decode to None."""
