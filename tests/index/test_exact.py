@@ -20,7 +20,9 @@ def oracle(scores: np.ndarray, k: int, bans: set[tuple[int, int]] = frozenset())
     return values, np.where(values > -np.inf, codes, 0)
 
 
-def bans_of(rng: np.random.Generator, rows: int, items: int, count: int) -> tuple[torch.Tensor, torch.Tensor, set[tuple[int, int]]]:
+def bans_of(
+    rng: np.random.Generator, rows: int, items: int, count: int
+) -> tuple[torch.Tensor, torch.Tensor, set[tuple[int, int]]]:
     at = np.stack([rng.integers(0, rows, count), rng.integers(0, items, count)])
     return torch.from_numpy(at[0]), torch.from_numpy(at[1]), set(zip(*at.tolist(), strict=True))
 

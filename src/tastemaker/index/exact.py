@@ -177,5 +177,5 @@ def _check(k: int, rows: int, num_items: int, banned_rows: Tensor | None, banned
             f"shapes {tuple(banned_rows.shape)} and {tuple(banned_codes.shape)}", expected="a row and a code for each ban"
         )
     for name, codes, size in (("row", banned_rows, rows), ("item code", banned_codes, num_items)):
-        if len(codes) and not (0 <= int(codes.min()) and int(codes.max()) < size):
+        if len(codes) and not (int(codes.min()) >= 0 and int(codes.max()) < size):
             raise DataError(f"banned {name} outside 0…{size - 1}", expected=f"{name}s of this matrix")
