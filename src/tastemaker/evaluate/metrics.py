@@ -46,7 +46,7 @@ Metric = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def hit_rate(hits: np.ndarray, relevant: np.ndarray) -> np.ndarray:
     """1 where any of the k places hits: float64 (users,)."""
-    return _where_asked(hits.any(axis=1).astype(np.float64), relevant)
+    return _where_asked(np.any(hits, axis=1).astype(np.float64), relevant)
 
 
 def recall(hits: np.ndarray, relevant: np.ndarray) -> np.ndarray:
@@ -56,7 +56,7 @@ def recall(hits: np.ndarray, relevant: np.ndarray) -> np.ndarray:
 
 def precision(hits: np.ndarray, relevant: np.ndarray) -> np.ndarray:
     """Share of the k places that hit: hits / k."""
-    return _where_asked(hits.mean(axis=1), relevant)
+    return _where_asked(hits.sum(axis=1) / hits.shape[1], relevant)
 
 
 def ndcg(hits: np.ndarray, relevant: np.ndarray) -> np.ndarray:
