@@ -71,8 +71,6 @@ def test_a_matrix_of_another_shape_is_refused() -> None:
         SparseMatrix(5, 7).load_state_dict(wide.state_dict())
 
 
-<<<<<<< HEAD
-=======
 @pytest.mark.parametrize(
     ("name", "place", "wrong"),
     [("columns", 3, 7), ("columns", 0, -1), ("offsets", 2, 10**9), ("offsets", -1, 5), ("offsets", 0, 1)],
@@ -88,7 +86,6 @@ def test_a_state_that_is_no_sparse_matrix_is_refused(name, place, wrong) -> None
         SparseMatrix(5, 7).load_state_dict({**held.state_dict(), "values": torch.ones(1)})
 
 
->>>>>>> recommend
 def test_only_buffers_marked_so_take_the_size_of_what_is_loaded() -> None:
     class Part(SizedByData):
         def __init__(self) -> None:

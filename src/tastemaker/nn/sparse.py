@@ -55,8 +55,6 @@ class SparseMatrix(SizedByData):
         self.register_data_buffer("values")
         self._transposed: sp.csr_matrix | None = None
 
-<<<<<<< HEAD
-=======
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         # scipy's kernels trust these numbers: a wrong one reads or writes memory that is not the matrix's
@@ -71,7 +69,6 @@ class SparseMatrix(SizedByData):
         elif cells and not 0 <= int(self.columns.min()) <= int(self.columns.max()) < self.shape[1]:
             errors.append(f"{prefix}columns are outside 0…{self.shape[1] - 1}")
 
->>>>>>> recommend
     def set(self, matrix: sp.spmatrix) -> None:
         """Takes the cells of a scipy matrix of the same shape."""
         cells = sp.csr_matrix(matrix, dtype=np.float32, copy=True)
