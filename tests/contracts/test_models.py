@@ -216,19 +216,10 @@ def test_unknown_items_in_a_history_are_as_if_they_were_not_there(name: str) -> 
     torch.testing.assert_close(stained, clean, **CLOSE)
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("name", [name for name, world in CLAIMS if world == "two_tastes"])
 def test_a_user_unseen_in_training_is_what_their_history_says(name: str) -> None:
     """Two strangers, one of each taste, get the other items of their own taste first."""
     model, world = fitted(name), world_of("two_tastes")
-=======
-@pytest.mark.parametrize("name", [name for name in MODELS if resolve.model_class(name).needs_history])
-def test_a_user_unseen_in_training_is_what_their_history_says(name: str) -> None:
-    """Two strangers, one of each taste, get the other items of their own taste first."""
-    model, world = fitted(name), world_of("two_tastes")
-    if "two_tastes" not in model.solves:
-        pytest.skip(f"{name} does not claim to know tastes")
->>>>>>> recommend
     tastes = [set(world.histories.row(r)) | set(world.answer.row(r)) for r in (0, 1)]
     rows = [sorted(taste)[:4] for taste in tastes]
     found = scores(model, query([UNKNOWN, UNKNOWN], rows))

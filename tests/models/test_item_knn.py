@@ -33,11 +33,7 @@ def test_scores_are_those_of_dense_brute_force(interactions: Interactions, weigh
     table = np.zeros((USERS, ITEMS))
     np.add.at(table, (interactions.user, interactions.item), interactions.weight)
     similar = dense_cosine(table if weighted else np.minimum(table, 1), 4)
-<<<<<<< HEAD
     model = solved(interactions, neighbours=4, weighting="none", asymmetry=0.5, shrinkage=0, weighted=weighted)
-=======
-    model = solved(interactions, neighbours=4, weighting="none", asymmetry=0.5, weighted=weighted)
->>>>>>> recommend
     histories = interactions.histories(USERS)
     found = model.score(Query.of(np.arange(USERS), histories)).numpy()
     history = np.zeros((USERS, ITEMS))
@@ -50,11 +46,7 @@ def test_scores_are_those_of_dense_brute_force(interactions: Interactions, weigh
 
 
 def test_what_no_neighbour_speaks_for_comes_last_the_most_popular_first(interactions: Interactions) -> None:
-<<<<<<< HEAD
     model = solved(interactions, neighbours=1, asymmetry=0.5, shrinkage=0)
-=======
-    model = solved(interactions, neighbours=1)
->>>>>>> recommend
     scores = model.score(Query.of(np.array([1, 1]), Histories.of([[5], []])))
     users = np.bincount(np.unique(np.stack([interactions.user, interactions.item]), axis=1)[1], minlength=ITEMS)
     np.testing.assert_allclose(scores[1].numpy(), -1 / (1 + users), rtol=1e-6)
@@ -74,11 +66,7 @@ def test_asymmetry_moves_popular_items_up_or_down(interactions: Interactions) ->
     asked = Query.of(np.array([1]), Histories.of([[int(i) for i in np.flatnonzero(users) if i not in (most, least)]]))
 
     def lead(asymmetry: float) -> float:
-<<<<<<< HEAD
         scores = solved(interactions, asymmetry=asymmetry, shrinkage=0).score(asked)[0]
-=======
-        scores = solved(interactions, asymmetry=asymmetry).score(asked)[0]
->>>>>>> recommend
         return float(scores[most] / scores[least])
 
     assert lead(0.0) > lead(0.5) > lead(1.0)
@@ -87,11 +75,8 @@ def test_asymmetry_moves_popular_items_up_or_down(interactions: Interactions) ->
 def test_a_setting_without_effect_is_refused() -> None:
     with pytest.raises(ConfigError, match="no asymmetry"):
         ItemKnn.Config.parse({"similarity": "jaccard", "asymmetry": 0.2})
-<<<<<<< HEAD
     with pytest.raises(ConfigError, match="no shrinkage"):
         ItemKnn.Config.parse({"similarity": "dot", "shrinkage": 10})
-=======
->>>>>>> recommend
 
 
 def test_a_missing_event_lowers_the_score_by_its_contribution(interactions: Interactions) -> None:

@@ -37,11 +37,7 @@ def naive_similarity(x: np.ndarray, y: np.ndarray, kind: str, shrinkage: float, 
     below = {
         "cosine": float(x @ x) ** a * float(y @ y) ** (1 - a),
         "jaccard": float(x @ x) + float(y @ y) - dot,
-<<<<<<< HEAD
         "dot": 1.0 - shrinkage,
-=======
-        "dot": 1.0,
->>>>>>> recommend
     }[kind]
     return dot / (below + shrinkage)
 

@@ -36,17 +36,10 @@ class ItemKnn(Model):
         similarity: Similarity = Field("cosine", description="How alike two weighed rows are.")
         weighting: Weighting = Field("tfidf", description="How much an event counts in a similarity.")
         shrinkage: float = Field(
-<<<<<<< HEAD
             default=100.0, ge=0, description="Lowers similarities that few people witness; in units of the denominator."
         )
         asymmetry: float = Field(
             default=0.2,
-=======
-            default=0.0, ge=0, description="Lowers similarities that few people witness; in units of the denominator."
-        )
-        asymmetry: float = Field(
-            default=0.5,
->>>>>>> recommend
             ge=0,
             le=1,
             description="Cosine only: above ½ the popularity of the scored item counts against it more, below ½ less.",
@@ -60,16 +53,10 @@ class ItemKnn(Model):
         )
 
         @model_validator(mode="after")
-<<<<<<< HEAD
         def _all_have_effect(self) -> Self:
             idle = {"cosine": set(), "jaccard": {"asymmetry"}, "dot": {"asymmetry", "shrinkage"}}[self.similarity]
             if found := sorted(idle & self.model_fields_set):
                 raise ValueError(f"no {found[0]}: it has no effect on {self.similarity!r}")
-=======
-        def _asymmetry_has_effect(self) -> Self:
-            if "asymmetry" in self.model_fields_set and self.similarity != "cosine":
-                raise ValueError(f"no asymmetry: it has no effect on {self.similarity!r}, only on 'cosine'")
->>>>>>> recommend
             return self
 
     solves = ("two_tastes",)

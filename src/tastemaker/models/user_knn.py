@@ -50,16 +50,10 @@ class UserKnn(Model):
         )
 
         @model_validator(mode="after")
-<<<<<<< HEAD
         def _all_have_effect(self) -> Self:
             idle = {"cosine": set(), "jaccard": {"asymmetry"}, "dot": {"asymmetry", "shrinkage"}}[self.similarity]
             if found := sorted(idle & self.model_fields_set):
                 raise ValueError(f"no {found[0]}: it has no effect on {self.similarity!r}")
-=======
-        def _asymmetry_has_effect(self) -> Self:
-            if "asymmetry" in self.model_fields_set and self.similarity != "cosine":
-                raise ValueError(f"no asymmetry: it has no effect on {self.similarity!r}, only on 'cosine'")
->>>>>>> recommend
             return self
 
     solves = ("two_tastes",)

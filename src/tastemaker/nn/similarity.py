@@ -6,11 +6,7 @@ A *row* is what is compared (an item by its users, or a user by their items), a 
 |---|---|---|
 | cosine | x·y / (‖x‖^2a ‖y‖^2(1-a) + shrinkage) | Sarwar et al. 2001; a ≠ ½: Aiolli 2013, "Efficient top-n recommendation", §3.2 |
 | jaccard | x·y / (‖x‖² + ‖y‖² - x·y + shrinkage) | Tanimoto's form, which is Jaccard's where all weights are 1 |
-<<<<<<< HEAD
 | dot | x·y | plain co-occurrence, as BM25 was made for |
-=======
-| dot | x·y / (1 + shrinkage) | plain co-occurrence, as BM25 was made for |
->>>>>>> recommend
 
 | weighting | a cell x of a row with sum n, whose term occurs in t of N rows, becomes |
 |---|---|
@@ -104,18 +100,9 @@ def nearest_rows(
         rows = np.repeat(np.arange(start, end), np.diff(products.indptr))
         x, y = left_norms[rows], right_norms[products.indices]
         if similarity == "cosine":
-<<<<<<< HEAD
             products.data /= x**asymmetry * y ** (1 - asymmetry) + np.float32(shrinkage)
         elif similarity == "jaccard":
             products.data /= x + y - products.data + np.float32(shrinkage)
-=======
-            below = x**asymmetry * y ** (1 - asymmetry)
-        elif similarity == "jaccard":
-            below = x + y - products.data
-        else:
-            below = np.ones_like(products.data)
-        products.data = (products.data / (below + np.float32(shrinkage))).astype(np.float32)
->>>>>>> recommend
         products.data[products.indices == not_with[rows]] = 0
         products.eliminate_zeros()
         blocks.append(keep_best(products, neighbours))
