@@ -17,6 +17,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PEERS = ("rectools", "replay", "recbole")
+ALL = ("tastemaker", *PEERS)
 COLUMNS = (
     "peer",
     "version",
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--batch", default="128", help="users a step")
     parser.add_argument("--epochs", default="1")
     parser.add_argument("--steps", help="measure so many steps of the first epoch only")
-    parser.add_argument("--only", nargs="+", choices=PEERS, default=PEERS)
+    parser.add_argument("--only", nargs="+", choices=ALL, default=ALL)
     parser.add_argument("--out", type=Path, help="append the lines of JSON here")
     arguments, passed_on = parser.parse_known_args()
     if arguments.peers is None:
@@ -49,7 +50,7 @@ def main() -> None:
         )
     results = []
     for peer in arguments.only:
-        python = Path(arguments.peers) / peer / "bin" / "python"
+        python = Path(sys.executable) if peer == "tastemaker" else Path(arguments.peers) / peer / "bin" / "python"
         if not python.exists():
             parser.error(f"no {python}. hint: bench/peers/README.md shows how to make it, or leave {peer} out with --only")
         if peer == "recbole":
