@@ -97,7 +97,11 @@ def main() -> dict[str, object]:
             text=True,
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
         )
-        result = {"bench": "prepare_20m", "file_mb": round(path.stat().st_size / 2**20), **json.loads(done.stdout.splitlines()[-1])}
+        result = {
+            "bench": "prepare_20m",
+            "file_mb": round(path.stat().st_size / 2**20),
+            **json.loads(done.stdout.splitlines()[-1]),
+        }
     now = datetime.now(UTC)
     result |= {"cores": len(cores), "date": now.isoformat(timespec="seconds"), "command": "python bench/prepare_20m.py"}
     RESULTS.mkdir(exist_ok=True)

@@ -28,7 +28,10 @@ def test_the_sample_holds_the_shop(sample):
     assert dataset.catalogue.column_names == ["description", "price"]
     assert item_name_column(dataset.catalogue) == "description"
     assert dataset.profiles.column_names == ["country"]
-    assert dataset.catalogue["description"][dataset.items.encode(["85123A"])[0] - 2].as_py() == "WHITE HANGING HEART T-LIGHT HOLDER"
+    assert (
+        dataset.catalogue["description"][dataset.items.encode(["85123A"])[0] - 2].as_py()
+        == "WHITE HANGING HEART T-LIGHT HOLDER"
+    )
     assert sum(path.stat().st_size for path in sample_path().iterdir()) < 2_500_000
 
 

@@ -95,7 +95,10 @@ def _typed(table: pa.Table) -> pa.Table:
     columns = []
     for column in table.columns:
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            for kind, pattern in ((pa.int64(), r"^(0|-?[1-9][0-9]{0,17})$"), (pa.float64(), r"^-?(0|[1-9][0-9]*)([.][0-9]+)?$")):
+            for kind, pattern in (
+                (pa.int64(), r"^(0|-?[1-9][0-9]{0,17})$"),
+                (pa.float64(), r"^-?(0|[1-9][0-9]*)([.][0-9]+)?$"),
+            ):
                 if column.null_count < len(column) and pc.all(pc.match_substring_regex(column, pattern)).as_py():
                     column = column.cast(kind)
                     break

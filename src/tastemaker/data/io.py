@@ -139,7 +139,9 @@ class Sources:
             if suffix in _TEXT:
                 return self._csv(path)
         except (OSError, EOFError, UnicodeError) as error:
-            raise DataError(f"{path.name!r} cannot be read: {error}", hint="the file may be cut or still being written") from None
+            raise DataError(
+                f"{path.name!r} cannot be read: {error}", hint="the file may be cut or still being written"
+            ) from None
         raise DataError(f"{path.name!r}", expected=f"a file ending in {', '.join(_TEXT[:4] + _JSON + _PARQUET[:1])}")
 
     def _parquet(self, path: Path) -> Scan:
@@ -191,7 +193,7 @@ class Sources:
         def read(wanted: Sequence[str]) -> tuple[Any, list[Reject]]:
             raw, _ = self._load_csv(clean, path.name, "\x01", ["line"], "line", header=False, quoted=False)
             name, table = raw.op().name, f"json_{next(_names)}"
-            good = "json_valid(line) and json_type(line) = 'OBJECT'"
+            good = "case when json_valid(line) then json_type(line) = 'OBJECT' else false end"
             picks = []
             for key in wanted:
                 place = "'$.\"" + key.replace("'", "''").replace('"', '\\"') + "\"'"
@@ -320,7 +322,7 @@ class Sources:
         def read(names: Sequence[str]) -> tuple[Any, list[Reject]]:
             return table.select(*names), []
 
-        return Scan(f"{shown}#{name}", backend, dict(table.schema().items()), read)
+        return Scan(f"{shown}#{name}", table.get_backend(), dict(table.schema().items()), read)
 
     def _connect(self, url: str, scheme: str, shown: str) -> Any:
         if scheme in ("postgres", "postgresql"):
@@ -331,7 +333,9 @@ class Sources:
             if scheme == "duckdb":
                 path = self.base / url.removeprefix("duckdb:///")
                 if not path.is_file():
-                    raise DataError(f"no file {str(path)!r}", expected="a DuckDB database", hint="duckdb:///relative/path.db#table")
+                    raise DataError(
+                        f"no file {str(path)!r}", expected="a DuckDB database", hint="duckdb:///relative/path.db#table"
+                    )
                 # Opened beside the local one, so that its tables are worked on under the same memory limit.
                 alias = f"base_{next(_names)}"
                 self.local.raw_sql(f"attach {_text(str(path))} as {alias} (read_only)")
@@ -370,6 +374,18 @@ _CSV_REASONS = {
     "INVALID ENCODING": "not readable as text",
     "INVALID STATE": "a quote in the wrong place",
 }
+
+
+def keep(backend: Any, table: Any) -> Any:
+    """The table's rows as a temporary table of its engine."""
+    return backend.create_table(f"tastemaker_{next(_names)}", obj=table, temp=True)
+
+
+def drop(backend: Any, table: Any) -> None:
+    """Frees what `keep` kept."""
+    cursor = backend.raw_sql(f'DROP TABLE "{table.op().name}"')
+    if backend.name != "duckdb":
+        cursor.close()
 
 
 @contextlib.contextmanager

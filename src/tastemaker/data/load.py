@@ -129,7 +129,9 @@ def _opened(
     """Opens and cleans the events; `sources` gains the items and users that lie in the same folder as the events."""
     events = sources["events"]
     if given and events is not None:
-        raise ConfigError("events and given files", expected="one of the two", hint="with split.kind = 'given' leave data.events out")
+        raise ConfigError(
+            "events and given files", expected="one of the two", hint="with split.kind = 'given' leave data.events out"
+        )
     if given and (unknown := [side for side in given if side not in _SIDES]):
         raise ConfigError(f"side {unknown[0]!r}", expected="train, validation or test")
     if given is not None and "train" not in given:
@@ -169,23 +171,29 @@ def _load(
         for role, vocabulary in (("items", items), ("users", users)):
             if sources[role] is not None:
                 if role == "users" and config.session_gap_minutes is not None:
-                    raise ConfigError("users with session_gap_minutes", expected="one of the two", hint="sessions have no profile")
+                    raise ConfigError(
+                        "users with session_gap_minutes", expected="one of the two", hint="sessions have no profile"
+                    )
                 ids, table, repeated = read_attributes(opened, sources[role], role, config)
                 tables[role], attributes[role] = aligned(vocabulary, ids, table, repeated)
                 if not attributes[role]["matched"]:
                     found = ", ".join(map(repr, ids[:3].to_pylist()))
                     wanted = ", ".join(map(repr, vocabulary.ids[:3].to_pylist()))
-                    raise DataError(f"no {role[:-1]} of the events among the {role} ({found}, …)", expected=f"ids such as {wanted}")
+                    raise DataError(
+                        f"no {role[:-1]} of the events among the {role} ({found}, …)", expected=f"ids such as {wanted}"
+                    )
     dataset = Dataset(users, items, interactions, tables.get("items", pa.table({})), tables.get("users", pa.table({})))
-    report = ImportReport(
-        names, account.rows, account.accepted, account.rejects, account.steps, account.notes, attributes
-    )
+    report = ImportReport(names, account.rows, account.accepted, account.rejects, account.steps, account.notes, attributes)
     return dataset, report
 
 
 def _write_events(data: Clean, path: Path) -> None:
     table = data.table.order_by("position") if data.has_order else data.table
-    columns = ["user", "item", *(name for name, has in (("time", data.has_times), ("value", data.has_values), ("kind", data.has_kinds)) if has)]
+    columns = [
+        "user",
+        "item",
+        *(name for name, has in (("time", data.has_times), ("value", data.has_values), ("kind", data.has_kinds)) if has),
+    ]
     names = {"user": "user_id", "item": "item_id"}
     writer: pq.ParquetWriter | None = None
     try:

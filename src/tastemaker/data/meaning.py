@@ -15,7 +15,7 @@ import ibis
 from ibis import _
 
 from tastemaker.data.config import Columns, DataConfig
-from tastemaker.data.io import POSITION, Reject, Scan
+from tastemaker.data.io import POSITION, Reject, Scan, keep
 from tastemaker.errors import DataError
 
 if TYPE_CHECKING:
@@ -50,7 +50,12 @@ _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.,][0-9]+)?)?"
 _ZONE = r"( ?(Z|UTC|GMT|[+-][01][0-9](:?[0-9][0-9])?))?"
 _ISO = rf"^[0-9]{{4}}[-/](0[1-9]|1[0-2])[-/](0[1-9]|[12][0-9]|3[01])([T ]{_CLOCK}{_ZONE})?$"
 
-_UNITS = ((1e11, "seconds", 1_000_000), (1e14, "milliseconds", 1_000), (1e17, "microseconds", 1), (float("inf"), "nanoseconds", 0.001))
+_UNITS = (
+    (1e11, "seconds", 1_000_000),
+    (1e14, "milliseconds", 1_000),
+    (1e17, "microseconds", 1),
+    (float("inf"), "nanoseconds", 0.001),
+)
 _LATEST = 253_402_300_800_000_000
 """µs of the year 10000: what lies beyond is no time"""
 _LARGEST = 3.4e38
@@ -79,7 +84,10 @@ class Meaning:
     """A source read: an Ibis table (user, item, time, value, kind, position, side) of its readable rows, and the account."""
 
     table: Any
+    kept: Any
+    """the temporary table it reads"""
     rows: int
+    accepted: int
     source_rows: int
     rejects: list[Reject]
     ordered: bool
@@ -184,20 +192,33 @@ def read_columns(part: Part, found: Found, config: DataConfig, *, has_times: boo
     else:
         value = ibis.literal(1.0, "float64")
     judged = raw.mutate(
-        user_id=ids["user"], item_id=ids["item"], at=time, worth=value, what=kind, reason=ibis.cases(*reason, else_=ibis.null("string"))
+        user_id=ids["user"],
+        item_id=ids["item"],
+        at=time,
+        worth=value,
+        what=kind,
+        reason=ibis.cases(*reason, else_=ibis.null("string")),
     )
-    columns = [role for role in ROLES if role in raw.columns and getattr(found, role, None)]
-    rejects = rejects + _rejected(judged, columns, found, ordered=ordered)
-    table = judged.filter(_.reason.isnull()).select(
-        user="user_id",
-        item="item_id",
-        time="at",
-        value="worth",
-        kind="what",
-        position=(judged.position + offset) if ordered else ibis.literal(0, "int64"),
-        side=judged.side if "side" in judged.columns else ibis.literal(part.side, "int8"),
+    kept = keep(
+        scan.backend,
+        judged.select(
+            user="user_id",
+            item="item_id",
+            time="at",
+            value="worth",
+            kind="what",
+            position=(judged.position + offset) if ordered else ibis.literal(0, "int64"),
+            side=judged.side if "side" in judged.columns else ibis.literal(part.side, "int8"),
+            reason="reason",
+        ),
     )
-    return Meaning(table, facts["rows"] + torn, source_rows, rejects, ordered, notes)
+    counts = {row["reason"]: row["rows"] for row in kept.group_by("reason").aggregate(rows=_.count()).to_pyarrow().to_pylist()}
+    accepted = counts.pop(None, 0)
+    if counts:
+        columns = [role for role in ROLES if role in raw.columns and getattr(found, role)]
+        rejects = rejects + _rejects(judged, counts, columns, found, ordered=ordered)
+    table = kept.filter(_.reason.isnull()).drop("reason")
+    return Meaning(table, kept, facts["rows"] + torn, accepted, source_rows, rejects, ordered, notes)
 
 
 def _rows(source: Any, found: Found, part: Part, scan: Scan) -> tuple[Any, bool]:
@@ -210,7 +231,9 @@ def _rows(source: Any, found: Found, part: Part, scan: Scan) -> tuple[Any, bool]
     lists = scan.columns[found.item].is_array()
     if found.history:
         if not scan.columns[found.history].is_array():
-            raise DataError(f"{found.history!r} is {scan.columns[found.history]}", expected="a list of items in the history column")
+            raise DataError(
+                f"{found.history!r} is {scan.columns[found.history]}", expected="a list of items in the history column"
+            )
         # Known items first, what is asked for after them: labels 3 and 4 are the fold-in rows of validation and test.
         known = raw.mutate(item=raw.history).drop("history").unnest("item", offset="place", keep_empty=False)
         asked = raw.drop("history")
@@ -246,7 +269,7 @@ def _probe(raw: Any, found: Found, *, has_times: bool) -> dict[str, Any]:
         if column.type().is_string():
             number = column.re_search(_NUMBER)
             ask["time_iso"] = column.re_search(_ISO).sum()
-            column = ibis.ifelse(number, column, ibis.null("string")).cast("float64")
+            column = _cast(ibis.ifelse(number, column, ibis.null("string")), "float64")
         if column.type().is_numeric():
             size, low = column.cast("float64").abs(), 0.0
             for high, unit, _factor in _UNITS:
@@ -254,6 +277,11 @@ def _probe(raw: Any, found: Found, *, has_times: bool) -> dict[str, Any]:
                 low = high
     row = raw.aggregate(**ask).to_pyarrow().to_pylist()[0]
     return {name: int(value or 0) for name, value in row.items()}
+
+
+def _cast(expression: Any, kind: str) -> Any:
+    """A cast of what a condition has made castable. DuckDB may cast before it looks at the condition, so it is told to try."""
+    return expression.try_cast(kind) if expression.get_backend().name == "duckdb" else expression.cast(kind)
 
 
 def _id(raw: Any, role: str, facts: dict[str, int], scan: Scan, notes: list[str]) -> Any:
@@ -268,7 +296,7 @@ def _id(raw: Any, role: str, facts: dict[str, int], scan: Scan, notes: list[str]
                 expected="text or integer ids",
                 hint=f"is that the {role} column? see columns.{role}",
             )
-        return ibis.ifelse(column.isnan(), ibis.null("float64"), column).cast("int64")
+        return _cast(ibis.ifelse(column.isnan(), ibis.null("float64"), column), "int64")
     if kind.is_string():
         text = ibis.ifelse(column == "", ibis.null("string"), column)
         if not scan.text:
@@ -289,16 +317,23 @@ def _time(column: Any, facts: dict[str, int], notes: list[str]) -> tuple[Any, li
     """µs since 1970 and the reasons a time is none."""
     kind = column.type()
     if kind.is_timestamp() or kind.is_date():
-        notes.append(f"time: {'dates' if kind.is_date() else 'timestamps'} of the source" + ("" if getattr(kind, "timezone", None) else ", taken as UTC"))
+        notes.append(
+            f"time: {'dates' if kind.is_date() else 'timestamps'} of the source"
+            + ("" if getattr(kind, "timezone", None) else ", taken as UTC")
+        )
         stamp = column.cast("timestamp") if kind.is_date() else column
         seconds = stamp.truncate("s").epoch_seconds().cast("float64").cast("int64")
         micro = seconds * 1_000_000 + stamp.microsecond().cast("int64")
-        return micro, [(column.isnull(), "no time"), (micro < 0, "time before 1970"), (micro >= _LATEST, "time after the year 9999")]
+        return micro, [
+            (column.isnull(), "no time"),
+            (micro < 0, "time before 1970"),
+            (micro >= _LATEST, "time after the year 9999"),
+        ]
     if not (kind.is_numeric() or kind.is_string()):
         raise DataError(f"times of type {kind}", expected="epoch numbers, timestamps or ISO text", hint="see columns.time")
     number, iso, why = column, None, [(column.isnull(), "no time")]
     if kind.is_string():
-        number = ibis.ifelse(column.re_search(_NUMBER), column, ibis.null("string")).cast("float64")
+        number = _cast(ibis.ifelse(column.re_search(_NUMBER), column, ibis.null("string")), "float64")
         iso = _iso(column)
         why.append((column.re_search(_NOT_FINITE) | column.lower().re_search(_NOT_FINITE), "time not finite"))
         why.append((number.isnull() & iso.isnull(), "time not readable"))
@@ -320,7 +355,7 @@ def _time(column: Any, facts: dict[str, int], notes: list[str]) -> tuple[Any, li
     if kind.is_integer():
         micro = inside.cast("int64") * int(factor) if factor >= 1 else (inside.cast("int64") / 1000).floor().cast("int64")
     else:
-        micro = (inside.cast("float64") * float(factor)).round().cast("int64")
+        micro = _cast((inside.cast("float64") * float(factor)).round(), "int64")
     if iso is not None:
         why += [(iso < 0, "time before 1970")]
         micro = ibis.coalesce(micro, iso)
@@ -360,7 +395,7 @@ def _value(column: Any, config: DataConfig, *, required: bool) -> tuple[Any, lis
     if required:
         why.append((column.isnull(), "no value"))
     if kind.is_string():
-        number = ibis.ifelse(column.re_search(_NUMBER), column, ibis.null("string")).cast("float64")
+        number = _cast(ibis.ifelse(column.re_search(_NUMBER), column, ibis.null("string")), "float64")
         why.append((column.lower().re_search(_NOT_FINITE), "value not finite"))
         why.append((column.notnull() & number.isnull(), "value not a number"))
     elif kind.is_boolean():
@@ -376,15 +411,12 @@ def _value(column: Any, config: DataConfig, *, required: bool) -> tuple[Any, lis
     return number.fill_null(1.0), why
 
 
-def _rejected(judged: Any, columns: list[str], found: Found, *, ordered: bool) -> list[Reject]:
-    """Rejected rows by reason, each with the first such row as it stands in the source."""
+def _rejects(judged: Any, counts: dict[str, int], columns: list[str], found: Found, *, ordered: bool) -> list[Reject]:
+    """Rejected rows by reason, most frequent first, each with the first such row as it stands in the source."""
     bad = judged.filter(_.reason.notnull())
-    counts = bad.group_by("reason").aggregate(rows=_.count()).order_by(ibis.desc("rows"), "reason").to_pyarrow().to_pylist()
-    rejects = []
-    for entry in counts:
-        rows = bad.filter(_.reason == entry["reason"])
-        rows = rows.order_by("position") if ordered else rows
-        (row,) = rows.select(*columns).limit(1).to_pyarrow().to_pylist()
-        example = ", ".join(f"{getattr(found, role)} = {row[role]!r}" for role in columns)
-        rejects.append(Reject(entry["reason"], entry["rows"], example))
-    return rejects
+    place = ibis.row_number().over(group_by="reason", order_by=bad.position if ordered else None)
+    firsts = bad.mutate(place=place).filter(_.place == 0).select("reason", *columns).to_pyarrow().to_pylist()
+    example = {row["reason"]: ", ".join(f"{getattr(found, role)} = {row[role]!r}" for role in columns) for row in firsts}
+    return [
+        Reject(reason, counts[reason], example[reason]) for reason in sorted(counts, key=lambda name: (-counts[name], name))
+    ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any
 
 import ibis
@@ -19,7 +18,7 @@ from ibis import _
 
 from tastemaker.data.config import DataConfig
 from tastemaker.data.interactions import Interactions
-from tastemaker.data.io import POSITION, Reject, Scan, reading
+from tastemaker.data.io import Reject, Scan, drop, keep, reading
 from tastemaker.data.meaning import Meaning, find_columns, read_columns
 from tastemaker.data.vocabulary import FIRST, Vocabulary
 from tastemaker.engine.base import batches
@@ -27,7 +26,6 @@ from tastemaker.errors import ConfigError, DataError
 
 _DAY = 86_400_000_000
 _FILE = 1 << 52
-_names = count()
 
 
 @dataclass(frozen=True)
@@ -68,6 +66,8 @@ class Clean:
     """Readable events: an Ibis table (user, item, time, value, kind, position, side) and what its columns hold."""
 
     table: Any
+    kept: list[Any]
+    """the temporary tables that it reads"""
     backend: Any
     has_times: bool
     has_values: bool
@@ -85,18 +85,6 @@ def _convert_to(text: str, encoding: str) -> bytes:  # type: ignore[empty-body]
 def bytewise(column: Any, backend: Any) -> Any:
     """An expression that sorts ids by number or by UTF-8 bytes on every engine."""
     return _convert_to(column, "UTF8") if column.type().is_string() and backend.name == "postgres" else column
-
-
-def keep(backend: Any, table: Any) -> Any:
-    """The table's rows as a temporary table of its engine."""
-    return backend.create_table(f"tastemaker_{next(_names)}", obj=table, temp=True)
-
-
-def drop(backend: Any, table: Any) -> None:
-    """Frees what `keep` kept."""
-    cursor = backend.raw_sql(f'DROP TABLE "{table.op().name}"')
-    if backend.name != "duckdb":
-        cursor.close()
 
 
 def clean(parts: Sequence[Part], config: DataConfig, account: Account) -> Clean:
@@ -125,6 +113,7 @@ def clean(parts: Sequence[Part], config: DataConfig, account: Account) -> Clean:
         meanings.append(meaning)
         offset += meaning.source_rows
         account.rows += meaning.rows
+        account.accepted += meaning.accepted
         account.rejects.extend(meaning.rejects)
         account.notes.extend(f"{part.scan.name}: {note}" for note in part.scan.notes + meaning.notes)
     if account.rows == 0:
@@ -135,16 +124,14 @@ def clean(parts: Sequence[Part], config: DataConfig, account: Account) -> Clean:
         if len(types) > 1:
             account.notes.append(f"{role} ids are integers in one source and text in another: all are taken as text")
             tables = [table.mutate(**{role: table[role].cast("string")}) for table in tables]
-    with reading(parts[0].scan.name):
-        events = keep(backend, ibis.union(*tables) if len(tables) > 1 else tables[0])
-        account.accepted = events.count().to_pyarrow().as_py()
     if account.accepted == 0:
         worst = max(account.rejects, key=lambda reject: reject.rows)
         raise DataError(
             f"all {account.rows} rows rejected, {worst.rows} for: {worst.reason} ({worst.example})", expected="readable events"
         )
     return Clean(
-        events,
+        ibis.union(*tables) if len(tables) > 1 else tables[0],
+        [meaning.kept for meaning in meanings],
         backend,
         has_times,
         any(columns.value for columns in found),
@@ -168,10 +155,13 @@ def prepare(data: Clean, config: DataConfig, account: Account) -> tuple[Vocabula
         items = _vocabulary(backend, events, "item")
         encoded = keep(
             backend,
-            events.join(users, "user").join(items, "item")
+            events.join(users, "user")
+            .join(items, "item")
             .select("user_code", "item_code", "time", "value", "kind", "position", "side")
             .rename(user="user_code", item="item_code"),
         )
+        for table in data.kept:
+            drop(backend, table)
         state = _State(backend, encoded, account)
         state.count("readable events" if not config.kinds else "of the kinds asked for")
         _filter(state, data, config)
@@ -226,7 +216,9 @@ def _count(table: Any, name: str) -> Step:
 def _require(step: Step, account: Account) -> None:
     if step.events == 0:
         before = account.steps[-2].events if len(account.steps) > 1 else account.accepted
-        raise DataError(f"none of {before} events is left after: {step.name}", expected="events to learn from", hint="loosen that setting")
+        raise DataError(
+            f"none of {before} events is left after: {step.name}", expected="events to learn from", hint="loosen that setting"
+        )
 
 
 def _kinds(data: Clean, config: DataConfig, account: Account) -> tuple[Any, tuple[str, ...], tuple[float, ...]]:
@@ -236,9 +228,13 @@ def _kinds(data: Clean, config: DataConfig, account: Account) -> tuple[Any, tupl
     found = sorted(data.table.select("kind").distinct().to_pyarrow()["kind"].to_pylist(), key=str.encode)
     kinds = list(config.kinds) or found
     if missing := [kind for kind in kinds if kind not in found]:
-        raise DataError(f"no event of kind {missing[0]!r}", expected="the kinds in the data", hint=f"found: {', '.join(found[:12])}")
+        raise DataError(
+            f"no event of kind {missing[0]!r}", expected="the kinds in the data", hint=f"found: {', '.join(found[:12])}"
+        )
     if len(kinds) > 127:
-        raise DataError(f"{len(kinds)} kinds of behaviour", expected="at most 127", hint="is that the kind column? see columns.kind")
+        raise DataError(
+            f"{len(kinds)} kinds of behaviour", expected="at most 127", hint="is that the kind column? see columns.kind"
+        )
     if config.kinds and (left := [kind for kind in found if kind not in kinds]):
         account.notes.append(f"events of other kinds are left out: {', '.join(left[:12])}")
     place = ibis.cases(*((_.kind == kind, ibis.literal(code, "int8")) for code, kind in enumerate(kinds)))
@@ -347,11 +343,21 @@ def _normalise(table: Any, config: DataConfig) -> Any:
         return table.mutate(value=(_.value - low) / (high - low) if high > low else ibis.literal(1.0))
     stats = table.group_by("user").aggregate(mean=_.value.mean(), sd=_.value.std(how="pop"))
     joined = table.join(stats, "user")
-    return joined.mutate(value=ibis.ifelse(joined.sd > 1e-9, (joined.value - joined["mean"]) / joined.sd, 0.0)).drop("mean", "sd")
+    return joined.mutate(value=ibis.ifelse(joined.sd > 1e-9, (joined.value - joined["mean"]) / joined.sd, 0.0)).drop(
+        "mean", "sd"
+    )
 
 
 def _fetch(table: Any) -> dict[str, np.ndarray]:
-    types = {"user": "int32", "item": "int32", "time": "int64", "value": "float32", "kind": "int8", "side": "int8", "position": "int64"}
+    types = {
+        "user": "int32",
+        "item": "int32",
+        "time": "int64",
+        "value": "float32",
+        "kind": "int8",
+        "side": "int8",
+        "position": "int64",
+    }
     table = table.select(**{name: table[name].cast("float64" if kind == "float32" else kind) for name, kind in types.items()})
     pieces: dict[str, list[np.ndarray]] = {name: [] for name in types}
     for batch in batches(table):

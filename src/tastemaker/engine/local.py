@@ -70,4 +70,6 @@ class LocalEngine:
             try:
                 return [future.result() for future in futures]
             except BrokenProcessPool:
-                raise TastemakerError("a worker process died", hint="it may have run out of memory; use fewer workers") from None
+                raise TastemakerError(
+                    "a worker process died", hint="it may have run out of memory; use fewer workers"
+                ) from None
