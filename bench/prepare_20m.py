@@ -103,6 +103,7 @@ def main() -> dict[str, object]:
             **json.loads(done.stdout.splitlines()[-1]),
         }
     now = datetime.now(UTC)
+    result["load_average"] = [round(load, 1) for load in os.getloadavg()]
     result |= {"cores": len(cores), "date": now.isoformat(timespec="seconds"), "command": "python bench/prepare_20m.py"}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"prepare_20m-{now:%Y-%m-%d}.json").write_text(json.dumps(result, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Makes the shipped sample from the UCI Online Retail transactions: python scripts/clean_online_retail.py TRANSACTIONS.parquet
+"""Makes the shipped sample from the UCI Online Retail transactions: python scripts/clean_online_retail.py TRANSACTIONS.parquet [FOLDER]
 
 Kept: sales (no cancellations) with a known customer, a positive quantity and price, and a product code of five digits with an
 optional letter (the others are postage, fees, vouchers). Rows of one invoice that repeat an item become one, quantities summed.
@@ -58,6 +58,6 @@ def clean(source: Path, target: Path = TARGET) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
-    print(clean(Path(sys.argv[1])))
+    print(clean(*map(Path, sys.argv[1:])))

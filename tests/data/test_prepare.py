@@ -262,7 +262,7 @@ def test_the_work_is_done_inside_the_database(in_postgres, monkeypatch):
     monkeypatch.setattr(ibis.duckdb, "connect", lambda *_, **__: pytest.fail("DuckDB was opened"))
     url, folder = in_postgres
     load_dataset(DataConfig(events=f"{url}#events", **CONFIGS["all steps"]), folder)
-    tables = [schema for schema in left if "position" in schema.names]
+    tables = [schema for schema in left if "side" in schema.names]
     assert len(tables) == 1
     assert all(kind.is_numeric() for kind in tables[0].values())
 

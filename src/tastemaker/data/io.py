@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import ibis
 import numpy as np
@@ -244,13 +244,16 @@ class Sources:
     def _utf8(self, path: Path) -> tuple[Path, list[str]]:
         """The file as plain UTF-8 text with single newlines: itself where it is that already, else a temporary copy."""
         packed = path.suffix.lower() == ".gz"
-        opener: Callable[[], IO[bytes]] = (lambda: gzip.open(path, "rb")) if packed else (lambda: path.open("rb"))  # type: ignore[assignment,return-value]
+
+        def opener() -> IO[bytes]:
+            return cast(IO[bytes], gzip.open(path, "rb") if packed else path.open("rb"))
+
         with opener() as file:
             start = file.read(4)
         if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
             copy = self._temporary()
-            with io.TextIOWrapper(opener(), encoding="utf-16") as source, copy.open("w", encoding="utf-8") as target:
-                target.writelines(source)
+            with io.TextIOWrapper(opener(), encoding="utf-16") as source, copy.open("w", encoding="utf-8") as text:
+                text.writelines(source)
             return copy, ["encoding: UTF-16"]
         with opener() as file:
             plain = all(_is_utf8_line_block(block) for block in _line_blocks(file))

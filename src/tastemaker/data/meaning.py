@@ -74,7 +74,7 @@ class Found:
     history: str | None
 
     def described(self) -> str:
-        """ "user = customer_id, item = stock_code, …" """
+        """Such as: user = customer_id, item = stock_code."""
         named = {role: getattr(self, role) for role in ROLES}
         return ", ".join(f"{role} = {column}" for role, column in named.items() if column)
 
@@ -263,7 +263,10 @@ def _probe(raw: Any, found: Found, *, has_times: bool) -> dict[str, Any]:
         elif column.type().is_decimal() or column.type() == ibis.dtype("uint64"):
             ask[f"{role}_text"] = (~column.cast("string").re_search(_INTEGER)).sum()
         elif column.type().is_floating():
-            ask[f"{role}_broken"] = ((column != column.floor()) & ~column.isnan() | (column.abs() > 2.0**53)).sum()
+            size = column.abs()
+            # Ibis floors to an integer, which NaN and 1e300 cannot become.
+            whole = ibis.ifelse(column.isnan() | (size > 2.0**53), 0.0, column)
+            ask[f"{role}_broken"] = ((whole != whole.floor()) | (~column.isnan() & (size > 2.0**53))).sum()
     if has_times:
         column = raw.time
         if column.type().is_string():

@@ -160,8 +160,8 @@ def prepare(data: Clean, config: DataConfig, account: Account) -> tuple[Vocabula
             .select("user_code", "item_code", "time", "value", "kind", "position", "side")
             .rename(user="user_code", item="item_code"),
         )
-        for table in data.kept:
-            drop(backend, table)
+        for source in data.kept:
+            drop(backend, source)
         state = _State(backend, encoded, account)
         state.count("readable events" if not config.kinds else "of the kinds asked for")
         _filter(state, data, config)
@@ -178,6 +178,7 @@ def prepare(data: Clean, config: DataConfig, account: Account) -> tuple[Vocabula
             )
         table = _normalise(state.table, config) if config.normalise != "none" else state.table
         rows = _fetch(table)
+        drop(backend, state.table)
         user_ids = users.order_by("user_code").user.to_pyarrow()
         item_ids = items.order_by("item_code").item.to_pyarrow()
     user_vocabulary, rows["user"] = _compact(rows["user"], user_ids)
@@ -185,9 +186,7 @@ def prepare(data: Clean, config: DataConfig, account: Account) -> tuple[Vocabula
     for name, vocabulary in (("user", user_vocabulary), ("item", item_vocabulary)):
         if len(vocabulary) < 2:
             raise DataError(f"one {name} only ({vocabulary.ids[0]})", expected=f"at least two {name}s to learn from")
-    order = _order(rows)
-    columns = {name: rows[name][order] for name in ("user", "item", "time", "value", "kind", "side")}
-    return user_vocabulary, item_vocabulary, Interactions(**columns, kinds=kinds, kind_weights=weights)
+    return user_vocabulary, item_vocabulary, Interactions(**rows, kinds=kinds, kind_weights=weights)
 
 
 class _State:
@@ -349,31 +348,18 @@ def _normalise(table: Any, config: DataConfig) -> Any:
 
 
 def _fetch(table: Any) -> dict[str, np.ndarray]:
-    types = {
-        "user": "int32",
-        "item": "int32",
-        "time": "int64",
-        "value": "float32",
-        "kind": "int8",
-        "side": "int8",
-        "position": "int64",
-    }
-    table = table.select(**{name: table[name].cast("float64" if kind == "float32" else kind) for name, kind in types.items()})
+    """The rows as arrays by user, time, place in the source, item; codes are in id order, so ids and codes sort alike."""
+    types = {"user": "int32", "item": "int32", "time": "int64", "value": "float32", "kind": "int8", "side": "int8"}
+    ordered = table.order_by([table.user, *_oldest_first(table)]).select(*types)
     pieces: dict[str, list[np.ndarray]] = {name: [] for name in types}
-    for batch in batches(table):
+    for batch in batches(ordered):
         for name, kind in types.items():
             pieces[name].append(batch.column(name).to_numpy(zero_copy_only=False).astype(kind))
     return {name: np.concatenate(pieces.pop(name)) for name in types}
 
 
-def _compact(codes: np.ndarray, ids: pa.Array | pa.ChunkedArray) -> tuple[Vocabulary, np.ndarray]:
+def _compact(codes: np.ndarray, ids: Any) -> tuple[Vocabulary, np.ndarray]:
     """Closes the gaps that dropped ids left: order stays, codes then start at FIRST."""
     used = np.bincount(codes, minlength=len(ids)) > 0
     places = (np.cumsum(used) - 1 + FIRST).astype(np.int32)
     return Vocabulary(pc.filter(ids, pa.array(used))), places[codes]
-
-
-def _order(rows: dict[str, np.ndarray]) -> np.ndarray:
-    """Rows by user, time, position, item, kind, value."""
-    names = ("value", "kind", "item", "position", "time", "user")
-    return np.lexsort([rows[name] for name in names if name == "user" or rows[name].any()])
