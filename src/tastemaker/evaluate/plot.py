@@ -34,6 +34,7 @@ def write_comparison(comparison: Comparison, path: Path | str, *, metrics: list[
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
         from matplotlib.lines import Line2D
     except ImportError:
         raise MissingExtraError("matplotlib", "plot", "drawing a comparison") from None
@@ -42,8 +43,10 @@ def write_comparison(comparison: Comparison, path: Path | str, *, metrics: list[
     names = [row.name for row in first]
     columns = min(len(shown), _PANELS_A_ROW)
     lines = -(-len(shown) // columns)
-    figure = Figure(figsize=(1.6 + 3.0 * columns, 1.5 + lines * (0.75 + 0.34 * len(names))), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.06)
+    figure = Figure(
+        figsize=(1.6 + 3.0 * columns, 1.5 + lines * (0.75 + 0.34 * len(names))),
+        layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.06),
+    )
     FigureCanvasAgg(figure)
     panels = figure.subplots(lines, columns, squeeze=False, sharey=True)
     for panel, metric in zip(panels.flat, shown, strict=False):
@@ -68,6 +71,7 @@ def write_comparison(comparison: Comparison, path: Path | str, *, metrics: list[
                 va="center",
                 fontsize=8,
                 color=colour,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
             )
         panel.set_xlim(low - 0.1 * spread if lower_is_better(metric) else 0.0, high + 0.4 * spread)
         panel.set_ylim(len(names) - 0.4, -0.6)
