@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
+import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -90,3 +93,58 @@ def override(tree: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, A
             node = node[key]
         node[keys[-1]] = value
     return result
+
+
+def expand(value: Any) -> Any:
+    """A tree with `${NAME}` and `${NAME:-default}` in its texts replaced by environment variables.
+
+    Raises:
+        ConfigError: a variable is not set and there is no default.
+    """
+    if isinstance(value, Mapping):
+        return {key: expand(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [expand(one) for one in value]
+    return re.sub(r"\$\{(\w+)(?::-([^}]*))?\}", _variable, value) if isinstance(value, str) else value
+
+
+def _variable(match: re.Match[str]) -> str:
+    name, default = match.groups()
+    value = os.environ.get(name) or default
+    if value is None:
+        raise ConfigError(
+            f"{match.group()}, but the environment variable {name} is not set",
+            hint=f"export {name}=…, or write ${{{name}:-a default}}",
+        )
+    return value
+
+
+def to_toml(tree: Mapping[str, Any]) -> str:
+    """TOML of a tree of sections, plain values, lists and tables; None is left out."""
+    lines: list[str] = []
+    for name, values in tree.items():
+        lines.append(f"[{name}]")
+        lines += [f"{_key(key)} = {_literal(value)}" for key, value in values.items() if value is not None]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{_key(key)} = {_literal(one)}" for key, one in value.items() if one is not None)
+        return f"{{ {inner} }}" if inner else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_literal(one) for one in value)}]"
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value)  # ints and floats, inf and nan included, read alike in TOML and Python
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _quoted(name)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON lets DEL stand, TOML does not

@@ -1,0 +1,35 @@
+"""All verbs of the `tastemaker` command."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tastemaker import __version__
+from tastemaker.cli import ask, data, demo, machine, train
+from tastemaker.cli.frame import add, group
+
+app = group()
+_data = group(help="Import events, and look at them.")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def tastemaker(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """From events and a catalogue to trained, honestly judged, explained recommendations."""
+
+
+add(app, demo.demo)
+app.add_typer(_data, name="data")
+add(_data, data.import_, data.describe)
+add(app, train.train, train.evaluate, train.compare, ask.recommend, ask.similar, machine.models, train.runs, machine.doctor)

@@ -1,0 +1,64 @@
+"""A run's report for people: the model beside its baselines, then what the report knows of it alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.text import Text
+
+from tastemaker.cli import show
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """Prints the test table, the paired tests in words, the validation metric that chose, and the notes."""
+    test, comparison = report["test"], report["comparison"]
+    rivals = report["baselines"]
+    names = list(test["metrics"])
+    columns = [report["model"], *rivals]
+    if any(name in report["model"] for name in rivals):
+        columns = [f"{report['model']} (this run)", *rivals]
+    protocol = report["protocol"]
+    asked = f"{protocol['test_users']:,} users, split {protocol['split']['kind']}"
+    ranked = f", all {protocol['items_ranked']:,} items ranked" if protocol["items_ranked"] else ""
+    rows = []
+    for name in names:
+        low, high = test["intervals"].get(name, (None, None))
+        spread = "" if low is None else f"{low:.4f}…{high:.4f}"
+        rows.append((name, test["metrics"][name], spread, *(rival["test"]["metrics"].get(name) for rival in rivals.values())))
+    show.table(f"Test: {asked}{ranked}", ["metric", columns[0], f"{test['confidence']:.0%} interval", *columns[1:]], rows)
+    print()
+    if comparison:
+        print(_verdict(report))
+    chosen = protocol["chosen_by"]
+    if chosen and report["validation"]:
+        print(f"validation {chosen}: {show.cell(report['validation']['metrics'].get(chosen))}", end="")
+        print(
+            "".join(
+                f", {name} {show.cell((rival['validation'] or {}).get('metrics', {}).get(chosen))}"
+                for name, rival in rivals.items()
+            )
+        )
+    for name, rival in rivals.items():
+        settings = ", ".join(f"{key} {value}" for key, value in rival["settings"].items()) or "defaults"
+        how = f", best of {rival['tried']} on validation" if rival["tried"] > 1 else ""
+        print(f"{name}: {settings}{how}")
+    epochs = "" if report["epochs"] is None else f"{report['epochs']} epochs, "
+    print(f"{report['model']}: {epochs}{report['train_seconds']:.1f} s of training, at most {report['peak_memory_mb']:,.0f} MB")
+    for note in report["notes"]:
+        show.console().print(Text(f"note: {note}"))
+
+
+def _verdict(report: dict[str, Any]) -> str:
+    """What the paired tests say, in one line: each baseline's corrected p under the metric that chose, or the first."""
+    comparison = report["comparison"]
+    table = comparison["metrics"]
+    metric = report["protocol"]["chosen_by"]
+    metric = metric if metric in table else next(iter(table))
+    reference = comparison["reference"]
+    parts = []
+    for name, row in table[metric].items():
+        if name != reference:
+            sense = {"better": "is behind", "worse": "is ahead of", "": "cannot be told from"}[row["verdict"]]
+            p = "p < .001" if row["p_holm"] < 0.001 else f"p = {row['p_holm']:.3f}".replace("0.", ".")
+            parts.append(f"{sense} {name} ({-row['difference']:+.4f}, {p})")
+    return f"{metric}: {reference} {'; '.join(parts)} (paired t over users, Holm)"

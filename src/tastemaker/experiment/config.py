@@ -1,0 +1,147 @@
+"""Config: the whole TOML of a run, each section a class beside the code it configures."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from tastemaker.data.config import DataConfig
+from tastemaker.data.splits import SplitConfig
+from tastemaker.errors import ConfigError
+from tastemaker.evaluate.evaluator import EvaluateConfig
+from tastemaker.models.base import Solvable
+from tastemaker.resolve import model_class
+from tastemaker.settings import Settings, expand, override, read_toml, to_toml
+from tastemaker.train.config import TrainConfig
+
+BASELINES = ("popularity", "item_knn", "ease")
+
+
+class EvaluateSection(EvaluateConfig):
+    """The `[evaluate]` section: what is measured, and what the model is set beside."""
+
+    baselines: tuple[str, ...] = BASELINES
+    """models tuned on validation and judged on the same questions; an empty list for none"""
+    select: str | None = None
+    """the validation metric that chooses epochs and settings; default: ndcg at 10, or at the largest k; rmse for ratings"""
+    batch_size: int | None = Field(None, ge=1)
+    """users scored at a time; default: what fits into memory"""
+
+
+class RunSection(Settings):
+    """The `[run]` section."""
+
+    writers: tuple[str, ...] = ()
+    """"tensorboard", "mlflow", "wandb": where records go besides `records.jsonl` """
+
+
+@dataclass(frozen=True)
+class Config:
+    """All sections, checked."""
+
+    data: DataConfig
+    split: SplitConfig
+    model_name: str
+    model: Settings
+    train: TrainConfig
+    evaluate: EvaluateSection
+    run: RunSection
+    base: Path
+    """the folder that relative paths start from"""
+
+    @classmethod
+    def parse(cls, tree: Mapping[str, Any], base: Path | str = ".") -> Config:
+        """Checks a tree as read from TOML. `${NAME}` and `${NAME:-default}` in texts stand for environment variables.
+
+        Raises:
+            ConfigError: a section or key is unknown (the nearest known one is named), missing, out of range or without effect.
+        """
+        for name in tree:
+            if name not in _SECTIONS:
+                near = difflib.get_close_matches(name, _SECTIONS, n=1, cutoff=0.5)
+                hint = f"did you mean [{near[0]}]?" if near else f"known sections: {', '.join(_SECTIONS)}"
+                raise ConfigError(f"unknown section {name!r}", hint=hint)
+            if not isinstance(tree[name], Mapping):
+                raise ConfigError(f"{name} = {tree[name]!r}", expected=f"a section [{name}]")
+        tree = {name: expand(dict(values)) for name, values in tree.items()}
+        model = tree.get("model", {})
+        if not isinstance(model.get("name"), str):
+            raise ConfigError("no model.name", expected="[model] name", hint="`tastemaker models` lists them")
+        kind = model_class(model["name"])
+        settings = kind.Config.parse({key: value for key, value in model.items() if key != "name"}, "model")
+        train, split = tree.get("train", {}), SplitConfig.parse(tree.get("split", {}), "split")
+        if issubclass(kind, Solvable):
+            idle = next((key for key in train if key in TrainConfig.model_fields and key != "refit"), None)
+            if idle:
+                raise ConfigError(
+                    f"train.{idle} = {train[idle]!r}, which has no effect: {model['name']} is solved in one step",
+                    hint=f"remove train.{idle}",
+                )
+        # given files without validation: some of train chooses, and is then learned from as the protocol of those files has it
+        carved = split.kind == "given" and split.validation is None
+        return cls(
+            data=DataConfig.parse(tree.get("data", {}), "data"),
+            split=split,
+            model_name=model["name"],
+            model=settings,
+            train=TrainConfig.parse({"refit": carved} | train, "train"),
+            evaluate=EvaluateSection.parse(tree.get("evaluate", {}), "evaluate"),
+            run=RunSection.parse(tree.get("run", {}), "run"),
+            base=Path(base).resolve(),
+        )
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """The resolved tree, defaults included, as plain values. Paths are absolute; passwords in addresses are masked."""
+        tree = {name: _plain(getattr(self, name)) for name in _SECTIONS}
+        tree["model"] = {"name": self.model_name, **tree["model"]}
+        if issubclass(model_class(self.model_name), Solvable):
+            tree["train"] = {"refit": self.train.refit}
+        for section, keys in _PATHS.items():
+            tree[section] |= {key: self._absolute(tree[section][key]) for key in keys if key in tree[section]}
+        return tree
+
+    def to_toml(self) -> str:
+        """The resolved tree as TOML: training with it repeats the run."""
+        return to_toml(self.to_dict())
+
+    @property
+    def hash(self) -> str:
+        """16 hex digits that name the resolved tree."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def _absolute(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._absolute(one) for one in value]
+        if isinstance(value, dict):
+            return {key: self._absolute(one) for key, one in value.items()}
+        if not isinstance(value, str):
+            return value
+        if "://" in value:
+            return re.sub(r"(://[^:/@]*:)[^@/]*@", r"\1***@", value)
+        return str(self.base / value)
+
+
+_SECTIONS = ("data", "split", "model", "train", "evaluate", "run")
+_PATHS = {"data": ("events", "items", "users"), "split": ("train", "validation", "test")}
+
+
+def read_config(path: Path | str, overrides: Iterable[str] = ()) -> Config:
+    """Reads a config file and applies `a.b=value` overrides; relative paths start at the file's folder.
+
+    Raises:
+        ConfigError: see `Config.parse`.
+    """
+    path = Path(path)
+    return Config.parse(override(read_toml(path), overrides), path.resolve().parent)
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    return settings.model_dump(mode="json", exclude_none=True)

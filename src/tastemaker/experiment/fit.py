@@ -1,0 +1,56 @@
+"""Fit: builds the model a config names and trains it, by its own solution or by gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tastemaker.data.interactions import Interactions
+from tastemaker.data.schema import FeatureSchema
+from tastemaker.models.base import Model, Solvable
+from tastemaker.resolve import model_class
+from tastemaker.settings import Settings
+from tastemaker.train.config import TrainConfig
+from tastemaker.train.trainer import Record, make_loader, train
+
+
+def build(name: str, settings: Settings, schema: FeatureSchema, seed: int = 0) -> Model:
+    """A fresh model; `seed` decides its first weights. The caller's random state stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: Model = model_class(name)(settings, schema)
+    return model
+
+
+def is_solved(model: Model | Any) -> bool:
+    """Whether a model (or its class) is fitted in one step, without epochs."""
+    return issubclass(model, Solvable) if isinstance(model, type) else isinstance(model, Solvable)
+
+
+def fit(
+    model: Model,
+    interactions: Interactions,
+    config: TrainConfig,
+    *,
+    validate: Callable[[Model], float] | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+) -> Iterator[Record]:
+    """Trains a model in place; see `train`. A solved model yields nothing."""
+    if isinstance(model, Solvable):
+        model.solve(interactions)
+        model.eval()
+        return
+    yield from train(model, interactions, config, validate=validate, checkpoint=checkpoint, resume=resume)
+
+
+def chosen(model: Model, interactions: Interactions, config: TrainConfig) -> TrainConfig:
+    """The `[train]` section with what it left open chosen from the model and the data."""
+    if is_solved(model):
+        return config
+    config = config.adapted(model.learns_from, model.train_defaults, make_loader(model, interactions, config).num_targets)
+    # a sampler that the loss does not ask would be refused when the resolved config is read again
+    return config.model_copy(update={"sampler": None}) if config.loss in ("cross_entropy", "squared_error") else config

@@ -1,0 +1,185 @@
+"""Judge: asks a model the questions of one side of a split and reports how good the answers are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from tastemaker.data.dataset import Dataset
+from tastemaker.data.interactions import Histories, Interactions
+from tastemaker.data.splits import Questions, Side, Split
+from tastemaker.data.vocabulary import FIRST, UNKNOWN, Vocabulary
+from tastemaker.errors import ConfigError, DataError
+from tastemaker.evaluate import metrics
+from tastemaker.evaluate.beyond import co_occurrence
+from tastemaker.evaluate.evaluator import evaluate_ranking, evaluate_ratings
+from tastemaker.evaluate.report import Report
+from tastemaker.experiment.config import EvaluateSection
+from tastemaker.models.base import Model, Query, RetrievalModel
+from tastemaker.recommend.candidates import retrieve
+
+VALIDATION_USERS = 20_000
+"""Users asked at most each time a choice is made on validation: a seeded sample of them where there are more."""
+_CHUNK_ROWS = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """The questions of a split, and how answers to them are judged."""
+
+    dataset: Dataset
+    split: Split
+    config: EvaluateSection
+    ratings: bool
+    """whether values are predicted (rmse, mae) rather than lists ranked"""
+
+    def __post_init__(self) -> None:
+        if not self.ratings and not self.config.ranking:
+            raise ConfigError(
+                f"evaluate.metrics = {list(self.config.metrics)} for a model that ranks",
+                expected=f"some of {', '.join(metrics.RANKING)}",
+                hint='model mf with train.loss = "squared_error" predicts values',
+            )
+        base, k = metrics.parse(self.metric)
+        if (base in metrics.RATING) != self.ratings:
+            kind = "rmse or mae, as the model predicts values" if self.ratings else "a ranking metric"
+            raise ConfigError(f"evaluate.select = {self.metric!r}", expected=kind)
+        if base in metrics.RANKING and k is None:
+            raise ConfigError(f"evaluate.select = {self.metric!r}", expected=f"a cut, as in {base}@10")
+
+    @property
+    def metric(self) -> str:
+        """The name of the validation metric that choices are made by."""
+        if self.config.select:
+            return self.config.select
+        return "rmse" if self.ratings else f"ndcg@{10 if 10 in self.config.ks else max(self.config.ks)}"
+
+    @property
+    def sign(self) -> int:
+        """1 where a higher metric is better, else -1."""
+        return -1 if metrics.lower_is_better(self.metric) else 1
+
+    @property
+    def can_choose(self) -> bool:
+        """Whether somebody is asked on the validation side."""
+        return len(self.questions("validation")) > 0
+
+    def questions(self, side: Side) -> Questions:
+        """Who is asked on a side, with what history, and what is right."""
+        return self._validation if side == "validation" else self._test
+
+    @cached_property
+    def _validation(self) -> Questions:
+        return self.split.questions("validation", self.dataset.users.size)
+
+    @cached_property
+    def _test(self) -> Questions:
+        return self.split.questions("test", self.dataset.users.size)
+
+    def report(self, model: Model, side: Side, learned: Interactions) -> Report:
+        """The full report of a side.
+
+        Args:
+            model: the model, trained.
+            side: "validation" or "test".
+            learned: the interactions the model was trained on: what is popular or cold is counted in them.
+        """
+        questions = self.questions(side)
+        lengths, num_items = questions.histories.lengths, self.dataset.items.size
+        if not len(questions):
+            raise DataError(f"nobody is asked on the {side} side", expected="users with rows there", hint="change [split]")
+        if self.ratings:
+            owner = np.repeat(np.arange(len(questions)), questions.truth.lengths)
+            predicted = self._predict(model, questions)
+            return evaluate_ratings(
+                predicted, questions.truth.values, questions.users[owner], self.config, history_lengths=lengths[owner]
+            )
+        return evaluate_ranking(
+            self._lists(model, questions, self.config.length),
+            questions.truth,
+            np.bincount(learned.item, minlength=num_items),
+            lengths,
+            self.config,
+            users=questions.users,
+            histories=questions.histories,
+            item_vectors=self._likeness,
+        )
+
+    def chooser(self) -> Callable[[Model], float]:
+        """The validation metric as a function of the model, higher better (errors are negated)."""
+        questions = self.questions("validation")
+        if len(questions) > VALIDATION_USERS:
+            rows = np.sort(np.random.default_rng(0).choice(len(questions), VALIDATION_USERS, replace=False))
+            questions = Questions(
+                questions.users[rows], questions.histories.take(rows), questions.truth.take(rows), questions.trained[rows]
+            )
+        base, k = metrics.parse(self.metric)
+        if self.ratings:
+            return lambda model: -metrics.RATING[base](self._predict(model, questions), questions.truth.values)
+
+        def ranked(model: Model) -> float:
+            hits, relevant = metrics.hits_of(self._lists(model, questions, k or 1), questions.truth)
+            return float(np.mean(metrics.per_user([self.metric], hits, relevant)[self.metric]))
+
+        return ranked
+
+    @cached_property
+    def _likeness(self) -> sp.csr_matrix:
+        """Item vectors that diversity is measured by: the same for every model."""
+        return co_occurrence(self.split.train, self.dataset.items.size, np.random.default_rng(0))
+
+    def _lists(self, model: Model, questions: Questions, k: int) -> np.ndarray:
+        users, histories = _as_known(model, questions)
+        exclude = histories if self.config.filter_seen else None
+        return retrieve(model, users, histories, k, exclude=exclude, batch_size=self.config.batch_size).codes
+
+    def _predict(self, model: Model, questions: Questions) -> np.ndarray:
+        """The value of each row of the truth, float32."""
+        if not isinstance(model, RetrievalModel):
+            raise ConfigError(f"{type(model).__name__}, which ranks", expected="a model that predicts values, such as mf")
+        owner = np.repeat(np.arange(len(questions)), questions.truth.lengths)
+        users, histories = _as_known(model, questions)
+        items = torch.from_numpy(_within(questions.truth.items, model.schema.num_items).astype(np.int64))
+        predicted = np.empty(len(owner), dtype=np.float32)
+        device = next(model.parameters()).device
+        model.eval()
+        with torch.inference_mode():
+            for start in range(0, len(owner), _CHUNK_ROWS):
+                rows = slice(start, start + _CHUNK_ROWS)
+                query = Query.of(users[owner[rows]], histories.take(owner[rows])).to(device)
+                predicted[rows] = model.score_each(query, items[rows].to(device)).float().cpu().numpy()
+        return predicted
+
+
+def recoded(dataset: Dataset, split: Split, users: Vocabulary, items: Vocabulary) -> tuple[Dataset, Split]:
+    """The same events and sides in the codes of other vocabularies; ids that those lack get codes after all of theirs.
+
+    Catalogue and profiles are left behind. A dataset that has these vocabularies already is returned as it is.
+    """
+    if dataset.users == users and dataset.items == items:
+        return dataset, split
+    rows = split.interactions
+    users, items = users.grown(dataset.users.ids), items.grown(dataset.items.ids)
+    user, item = (
+        np.concatenate([np.arange(FIRST, dtype=np.int32), vocabulary.encode(old.ids)])[codes]
+        for vocabulary, old, codes in ((users, dataset.users, rows.user), (items, dataset.items, rows.item))
+    )
+    order = np.argsort(user, kind="stable")  # within a user the order stays
+    rows = replace(rows, user=user, item=item).take(order)
+    return Dataset(users, items, rows), replace(split, interactions=rows, label=split.label[order])
+
+
+def _as_known(model: Model, questions: Questions) -> tuple[np.ndarray, Histories]:
+    """User codes and histories as the model can read them: codes beyond its own become UNKNOWN."""
+    histories = questions.histories
+    users = _within(questions.asked_as, model.schema.num_users)
+    return users, replace(histories, items=_within(histories.items, model.schema.num_items))
+
+
+def _within(codes: np.ndarray, size: int) -> np.ndarray:
+    return codes if not len(codes) or codes.max() < size else np.where(codes < size, codes, np.int32(UNKNOWN))

@@ -1,0 +1,394 @@
+"""A run: from a config to data, split, trained model, report and artifact, in one folder. The only module that sees every part.
+
+```
+<time>-<model>-<hash>/
+  config.toml          the resolved config; training with it repeats the run
+  run.json             the run's name and what it was started with
+  records.jsonl        a record per epoch
+  report.json          data, protocol, metrics with intervals, baselines, tests
+  reports/             the test report of the model and of each baseline with each user's values, so that runs can be paired
+  log.txt              what was printed
+  checkpoint.safetensors, refit.safetensors    where training goes on after a kill; removed at the end
+  artifact/            the saved recommender
+```
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+
+from tastemaker import __version__
+from tastemaker.data.dataset import Dataset
+from tastemaker.data.interactions import Interactions
+from tastemaker.data.load import ImportReport, load_dataset
+from tastemaker.data.quality import describe
+from tastemaker.data.splits import Split, split, tie_sensitive
+from tastemaker.errors import ConfigError, TastemakerError
+from tastemaker.evaluate.report import Report
+from tastemaker.evaluate.significance import compare
+from tastemaker.experiment import baselines, fit
+from tastemaker.experiment.config import Config
+from tastemaker.experiment.judge import Judge, recoded
+from tastemaker.experiment.ledger import Ledger, Run, holding, runs_folder
+from tastemaker.experiment.result import ARTIFACT, MODEL, REPORT, REPORTS, RunResult, plain
+from tastemaker.experiment.writers import Writer, open_writers
+from tastemaker.log import logger
+from tastemaker.models.base import Model
+from tastemaker.recommend import artifact
+from tastemaker.recommend.recommender import Recommender
+from tastemaker.train.trainer import Record
+
+OnRecord = Callable[[Record], None]
+_START, _CONFIG, _LOG = "run.json", "config.toml", "log.txt"
+_CHECKPOINT, _REFIT = "checkpoint.safetensors", "refit.safetensors"
+_LEVELS = {"error": logging.WARNING, "warning": logging.WARNING, "note": logging.INFO}
+
+
+def train_run(
+    config: Config,
+    out: Path | str | None = None,
+    *,
+    resume: bool = False,
+    on_record: OnRecord | None = None,
+    ledger: Ledger | None = None,
+) -> RunResult:
+    """Trains, judges and saves what a config describes.
+
+    Args:
+        config: the resolved config.
+        out: the run's folder, new or empty; default: a fresh one in `runs_folder()`.
+        resume: go on with the unfinished run in `out`, or the newest unfinished one of this config. A finished run in `out` is
+            returned as it is; where there is nothing to go on with, a fresh run starts.
+        on_record: called with each training record.
+        ledger: default: the one in `runs_folder()`.
+
+    Raises:
+        ConfigError: `out` holds something else, or a run of another config.
+        TastemakerError: what any of the parts raises; the ledger then says why the run failed.
+    """
+    ledger = ledger or Ledger()
+    folder, run, resuming = _place(config, Path(out) if out else None, resume, ledger)
+    if resuming and (folder / REPORT).exists():
+        logger.info("run %s is finished already", run.id)
+        return RunResult.read(folder)
+    with holding(folder), _logging_to(folder / _LOG):
+        _begin(folder, run, config)
+        ledger.begin(run)
+        logger.info("run %s %s in %s", run.id, "goes on" if resuming else "starts", folder)
+        try:
+            result, figures = _run(config, folder, run, resuming, on_record)
+        except TastemakerError as error:
+            ledger.fail(run.id, str(error))
+            raise
+        except Exception as error:
+            ledger.fail(run.id, f"{type(error).__name__}: {error}")
+            raise
+        ledger.finish(run.id, **figures)
+    return result
+
+
+def load_parts(config: Config) -> tuple[Dataset, Split, ImportReport]:
+    """The data of a config, split as it says, and an account of what was read."""
+    given = {side: source for side in ("train", "validation", "test") if (source := getattr(config.split, side)) is not None}
+    dataset, imported = load_dataset(config.data, config.base, given or None)
+    parts = split(dataset, config.split)
+    logger.info("data: %s", _counted(dataset, parts))
+    return dataset, parts, imported
+
+
+def evaluate_artifact(folder: Path | str, config: Config) -> dict[str, Any]:
+    """Judges a saved model on the test side of a config's data and split: `{"model", "test"}`, as in a run's report.
+
+    Users and items are matched by id: users new to the model are asked with their history, items new to it cannot be hit.
+
+    Raises:
+        ArtifactError: no sound artifact.
+        DataError: the data cannot be read or split.
+    """
+    manifest, recommender = artifact.read_manifest(folder), artifact.load(folder)
+    dataset, parts, _ = load_parts(config)
+    dataset, parts = recoded(dataset, parts, recommender.users, recommender.items)
+    ratings = manifest.config.get("train", {}).get("loss") == "squared_error"
+    judge = Judge(dataset, parts, config.evaluate, ratings)
+    return {"model": manifest.model.name, "test": plain(judge.report(recommender.model, "test", parts.train).to_dict())}
+
+
+def _run(
+    config: Config, folder: Path, run: Run, resuming: bool, on_record: OnRecord | None
+) -> tuple[RunResult, dict[str, Any]]:
+    dataset, parts, imported = load_parts(config)
+    quality = describe(dataset, parts)
+    for problem in quality.problems:
+        logger.log(_LEVELS[problem.severity], "%s: %s", problem.message, problem.remedy)
+    model = fit.build(config.model_name, config.model, dataset.schema, config.train.seed)
+    config = replace(config, train=fit.chosen(model, parts.train, config.train))
+    judge = Judge(dataset, parts, config.evaluate, ratings=config.train.loss == "squared_error")
+    (folder / _CONFIG).write_text(config.to_toml(), encoding="utf-8")
+    writers = open_writers(config.run.writers, run.id, folder, config.to_dict())
+
+    trained = _train(config, model, judge, folder, resuming, writers, on_record)
+    logger.info("judging on the test side")
+    test = judge.report(trained.model, "test", trained.learned)
+    rivals, notes = _baselines(config, judge, trained.refitted)
+    tests = {MODEL: test} | {name: rival.test for name, rival in rivals.items()}
+    for name, one in tests.items():
+        one.save(folder / REPORTS, name)
+    named = {config.model_name if name == MODEL else f"{name} (baseline)": one for name, one in tests.items()}
+    report = plain(
+        {
+            "run": run.id,
+            "model": config.model_name,
+            "settings": config.to_dict()["model"],
+            "data": quality.to_dict() | {"import": imported.to_dict(), "fingerprint": dataset.fingerprint},
+            "protocol": _protocol(config, judge, parts),
+            "test": test.to_dict(),
+            "validation": trained.validation.to_dict() if trained.validation else None,
+            "baselines": {name: rival.to_dict() for name, rival in rivals.items()},
+            "comparison": compare(named).to_dict() if rivals else None,
+            "notes": trained.notes + notes,
+            "epochs": trained.epochs,
+            "train_seconds": round(trained.seconds, 3),
+            "peak_memory_mb": round(_peak_memory_mb(), 1),
+            "versions": {"tastemaker": __version__, "python": platform.python_version(), "torch": torch.__version__},
+            "machine": {
+                "processor": platform.machine(),
+                "threads": torch.get_num_threads(),
+                "device": str(_device(trained.model)),
+            },
+        }
+    )
+    for note in report["notes"]:
+        logger.info("note: %s", note)
+    artifact.save(
+        Recommender.of(trained.model.cpu(), dataset),
+        folder / ARTIFACT,
+        metrics={"test": test.metrics, "validation": trained.validation.metrics if trained.validation else {}},
+        config=config.to_dict(),
+        seed=config.train.seed,
+    )
+    _write_whole(folder / REPORT, json.dumps(report, indent=2, allow_nan=False) + "\n")
+    for name in (_CHECKPOINT, _REFIT):
+        (folder / name).unlink(missing_ok=True)
+    summary = {f"test/{name}": value for name, value in test.metrics.items()}
+    for writer in writers:
+        writer.finish(summary)
+    validation = trained.validation.metrics if trained.validation else {}
+    figures = {"validation": validation, "test": test.metrics, "epochs": trained.epochs, "train_seconds": trained.seconds}
+    return RunResult(folder, report), figures
+
+
+@dataclass(frozen=True, eq=False)
+class _Trained:
+    model: Model
+    learned: Interactions
+    """what the model learned from in the end"""
+    refitted: bool
+    epochs: int | None
+    seconds: float
+    validation: Report | None
+    notes: list[str]
+
+
+def _train(
+    config: Config, model: Model, judge: Judge, folder: Path, resuming: bool, writers: list[Writer], on_record: OnRecord | None
+) -> _Trained:
+    """Trains with the validation metric after each epoch; then, if asked, again on train + validation."""
+    solved, notes, parts = fit.is_solved(model), [], judge.split
+    choose = judge.chooser() if judge.can_choose else None
+    if choose is None:
+        notes.append("no validation side: nothing was chosen by it, the last weights were kept")
+        if config.train.refit:
+            raise ConfigError(
+                "train.refit = true without a validation side", hint="remove train.refit, or let [split] keep validation rows"
+            )
+    began = time.perf_counter()
+    for record in fit.fit(model, parts.train, config.train, validate=choose, checkpoint=folder / _CHECKPOINT, resume=resuming):
+        _pass_on(record, judge, writers, on_record)
+    seconds, epochs = time.perf_counter() - began, None
+    if not solved:
+        state = _state(folder / _CHECKPOINT)
+        epochs, seconds = state["best_epoch"] or state["epoch"], state["seconds"]
+        if choose is not None:
+            logger.info(
+                "best %s %.4f after epoch %d of %d", judge.metric, judge.sign * state["best_metric"], epochs, state["epoch"]
+            )
+    validation = judge.report(model, "validation", parts.train) if choose else None
+    if not config.train.refit:
+        return _Trained(model, parts.train, False, epochs, seconds, validation, notes)
+
+    again = "" if solved else f" for {epochs} epochs, as many as were best on validation"
+    notes.append(f"the tested model was trained again on train + validation{again}")
+    logger.info("training again on train + validation%s", again)
+    model, learned = fit.build(config.model_name, config.model, judge.dataset.schema, config.train.seed), parts.refit
+    began = time.perf_counter()
+    last = config.train if solved else config.train.model_copy(update={"epochs": epochs})
+    for record in fit.fit(model, learned, last, checkpoint=folder / _REFIT, resume=resuming):
+        if on_record:
+            on_record(record)
+    seconds += time.perf_counter() - began if solved else _state(folder / _REFIT)["seconds"]
+    return _Trained(model, learned, True, epochs, seconds, validation, notes)
+
+
+def _pass_on(record: Record, judge: Judge, writers: list[Writer], on_record: OnRecord | None) -> None:
+    if judge.sign < 0 and record.metric is not None and record.best_metric is not None:
+        record = replace(record, metric=-record.metric, best_metric=-record.best_metric)  # errors read better as they are
+    if record.complete:
+        values = {
+            "loss": record.loss,
+            "targets_per_second": round(record.targets_per_second, 1),
+            "seconds": round(record.seconds, 3),
+        }
+        if record.metric is not None:
+            values |= {judge.metric: record.metric, "best_epoch": record.best_epoch}
+        for writer in writers:
+            writer.record(record.epoch, values)
+    if on_record:
+        on_record(record)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rival:
+    settings: dict[str, Any]
+    tried: int
+    validation: Report | None
+    test: Report
+
+    def to_dict(self) -> dict[str, Any]:
+        validation = self.validation.to_dict() if self.validation else None
+        return {"settings": self.settings, "tried": self.tried, "validation": validation, "test": self.test.to_dict()}
+
+
+def _baselines(config: Config, judge: Judge, refitted: bool) -> tuple[dict[str, _Rival], list[str]]:
+    """Each baseline tuned on validation and judged on the same questions; it learns from what the model learned from."""
+    if judge.ratings:
+        return {}, ["the model predicts values; the baselines rank items, so none is set beside it"]
+    rivals, notes, parts = {}, [], judge.split
+    choose = judge.chooser() if judge.can_choose else None
+    for name in config.evaluate.baselines:
+        if reason := baselines.reason_to_skip(name, judge.dataset):
+            notes.append(reason)
+            continue
+        tuned = baselines.tune(name, judge.dataset, parts.train, choose)
+        validation = judge.report(tuned.model, "validation", parts.train) if choose else None
+        learned = parts.refit if refitted else parts.train
+        model = baselines.solved(name, tuned.settings, judge.dataset, learned) if refitted else tuned.model
+        rivals[name] = _Rival(tuned.settings, tuned.tried, validation, judge.report(model, "test", learned))
+    return rivals, notes
+
+
+def _place(config: Config, out: Path | None, resume: bool, ledger: Ledger) -> tuple[Path, Run, bool]:
+    """The run's folder, its row, and whether it goes on with what is there."""
+    found = None
+    if resume and out is not None and (out / _START).exists():
+        found = _started(out)
+        if found.config_hash != config.hash:
+            raise ConfigError(
+                f"the run in {str(out)!r} was started with other settings",
+                expected=f"those of {out / _CONFIG}",
+                hint="undo the change, or give another --out",
+            )
+    elif resume and out is None:
+        found = ledger.unfinished(config.hash)
+    if found:
+        return found.folder, found, True
+    if resume:
+        logger.info("nothing to go on with: a fresh run")
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        hint = "--resume goes on with it, or give another --out" if (out / _START).exists() else "give another --out"
+        raise ConfigError(f"{str(out)!r} is not empty", expected="a new folder for the run", hint=hint)
+    now = time.time()
+    name = f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{config.model_name}-{config.hash[:6]}"
+    folder, count = out or runs_folder() / name, 1
+    while out is None and folder.exists():  # two runs of one config within a second
+        count += 1
+        folder = runs_folder() / f"{name}-{count}"
+    return folder, Run(name if count == 1 else f"{name}-{count}", folder, config.model_name, config.hash, now), False
+
+
+def _begin(folder: Path, run: Run, config: Config) -> None:
+    if not (folder / _START).exists():
+        (folder / _CONFIG).write_text(config.to_toml(), encoding="utf-8")
+        start = {"id": run.id, "model": run.model, "config_hash": run.config_hash, "started": run.started}
+        _write_whole(folder / _START, json.dumps(start, indent=2) + "\n")
+
+
+def _started(folder: Path) -> Run:
+    start = json.loads((folder / _START).read_text(encoding="utf-8"))
+    return Run(start["id"], folder, start["model"], start["config_hash"], start["started"])
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Keeps what is logged while the block runs, whatever else listens."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(min(level or logging.INFO, logging.INFO))
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        handler.close()
+
+
+def _state(checkpoint: Path) -> dict[str, Any]:
+    """How far training came, as the checkpoint has it: right even when the last run had nothing left to train."""
+    with safe_open(str(checkpoint), framework="pt") as file:
+        state: dict[str, Any] = json.loads(file.metadata()["state"])
+    return state
+
+
+def _counted(dataset: Dataset, parts: Split) -> str:
+    return (
+        f"{len(dataset.users):,} users, {len(dataset.items):,} items, {len(dataset.interactions):,} interactions; "
+        f"{len(parts.train):,} train, {len(parts.validation):,} validation, {len(parts.test):,} test"
+    )
+
+
+def _protocol(config: Config, judge: Judge, parts: Split) -> dict[str, Any]:
+    num_users = judge.dataset.users.size
+    return {
+        "split": config.to_dict()["split"],
+        "evaluate": config.to_dict()["evaluate"],
+        "chosen_by": judge.metric if judge.can_choose else None,
+        "train_rows": len(parts.train),
+        "validation_users": len(parts.questions("validation", num_users)),
+        "test_users": len(parts.questions("test", num_users)),
+        "items_ranked": None if judge.ratings else len(judge.dataset.items),
+        "tie_sensitive_test_items": tie_sensitive(parts, "test"),
+    }
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Half a file is never seen, whatever ends the process."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text, encoding="utf-8")
+    os.replace(fresh, path)
+
+
+def _device(model: Model) -> torch.device:
+    tensor = next(iter(model.parameters()), None)
+    return torch.device("cpu") if tensor is None else tensor.device
+
+
+def _peak_memory_mb() -> float:
+    """Of this process so far, resident: what it held at most."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

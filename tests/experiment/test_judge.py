@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+
+from tastemaker.data.dataset import Dataset
+from tastemaker.data.splits import SplitConfig, split
+from tastemaker.data.synthetic import chain, two_tastes
+from tastemaker.data.vocabulary import Vocabulary
+from tastemaker.errors import ConfigError
+from tastemaker.experiment import baselines
+from tastemaker.experiment.config import EvaluateSection
+from tastemaker.experiment.judge import Judge, recoded
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return two_tastes(60, 24, generator=0).dataset
+
+
+def judge_of(dataset: Dataset, **settings) -> Judge:
+    parts = split(dataset, SplitConfig(kind="by_share", test_share=0.2, validation_share=0.2, seed=0))
+    return Judge(dataset, parts, EvaluateSection.parse({"ks": (5,), "bootstrap": 0, **settings}, "evaluate"), ratings=False)
+
+
+def test_what_chooses_is_the_metric_that_the_report_shows(dataset):
+    judge = judge_of(dataset, select="recall@5")
+    model = baselines.solved("ease", {}, dataset, judge.split.train)
+    report = judge.report(model, "validation", judge.split.train)
+    assert judge.chooser()(model) == pytest.approx(report.metrics["recall@5"], abs=1e-12)
+
+
+def test_a_metric_that_does_not_suit_the_model_is_refused(dataset):
+    for settings in ({"select": "rmse"}, {"select": "ndcg"}, {"metrics": ("rmse",)}):
+        with pytest.raises(ConfigError):
+            judge_of(dataset, **settings)
+
+
+def test_other_codes_give_the_same_figures(dataset):
+    judge = judge_of(dataset)
+    users, items = (
+        Vocabulary(vocabulary.ids.take(np.arange(len(vocabulary))[::-1])) for vocabulary in (dataset.users, dataset.items)
+    )
+    turned, parts = recoded(dataset, judge.split, users, items)
+    assert turned.items == items
+    again = Judge(turned, parts, judge.config, ratings=False)
+    settings = {"regularization": 10.0}
+    first, second = (
+        one.report(baselines.solved("ease", settings, one.dataset, one.split.train), "test", one.split.train)
+        for one in (judge, again)
+    )
+    assert second.metrics == pytest.approx(first.metrics, abs=0.02)  # ties fall to other items, no more
+    assert second.counts["targets"] == first.counts["targets"]
+
+
+def test_users_and_items_new_to_the_model_are_asked_and_never_hit(dataset):
+    judge = judge_of(dataset)
+    model = baselines.solved("ease", {}, dataset, judge.split.train)
+    few_users, few_items = Vocabulary(dataset.users.ids[:30]), Vocabulary(dataset.items.ids[:10])
+    train = judge.split.train
+    train = train.take((train.user < few_users.size) & (train.item < few_items.size))
+    small = baselines.solved("ease", {}, Dataset(few_users, few_items, train), train)
+    grown, parts = recoded(dataset, judge.split, few_users, few_items)
+    report = Judge(grown, parts, judge.config, ratings=False).report(small, "test", parts.train)
+    assert report.counts["users_asked"] == judge.report(model, "test", judge.split.train).counts["users_asked"]
+    assert report.metrics["recall@5"] < 1
+
+
+def test_a_baseline_is_the_best_of_its_grid_and_ties_go_to_the_earlier(dataset):
+    judge = judge_of(dataset)
+    tuned = baselines.tune("ease", dataset, judge.split.train, judge.chooser())
+    figures = [
+        judge.chooser()(baselines.solved("ease", settings, dataset, judge.split.train)) for settings in baselines.GRIDS["ease"]
+    ]
+    assert tuned.metric == max(figures)
+    assert tuned.settings == baselines.GRIDS["ease"][int(np.argmax(figures))]
+
+
+def test_without_times_no_recent_popularity_is_tried(dataset):
+    judge = judge_of(dataset)
+    train = judge.split.train
+    timeless = type(train)(train.user, train.item, np.zeros_like(train.time), train.value, train.kind, train.side)
+    assert baselines.tune("popularity", dataset, timeless, judge.chooser()).tried == 1
+
+
+def test_ease_is_left_out_of_large_catalogues_with_a_reason(monkeypatch, dataset):
+    assert baselines.reason_to_skip("ease", dataset) == ""
+    monkeypatch.setattr(baselines, "EASE_ITEMS", 3)
+    assert "24 items" in baselines.reason_to_skip("ease", dataset)
+
+
+def test_a_gradient_model_is_no_baseline(dataset):
+    with pytest.raises(ConfigError, match="solved in one step"):
+        baselines.tune("sasrec", dataset, dataset.interactions, None)
+
+
+def test_the_last_item_is_known_when_test_is_asked():
+    world = chain(generator=0).dataset
+    parts = split(world, SplitConfig(kind="leave_last"))
+    judge = Judge(world, parts, EvaluateSection.parse({"ks": (3,), "bootstrap": 0}, "evaluate"), ratings=False)
+    before, at_test = judge.questions("validation").histories.lengths, judge.questions("test").histories.lengths
+    assert (at_test == before + 1).all()
