@@ -86,7 +86,7 @@ class Config:
                     hint=f"remove train.{idle}",
                 )
         # given files without validation: some of train chooses, and is then learned from as the protocol of those files has it
-        carved = split.kind == "given" and split.validation is None
+        carved = split.kind == "given" and split.validation is None and split.validation_share != 0
         return cls(
             data=DataConfig.parse(tree.get("data", {}), "data"),
             split=split,

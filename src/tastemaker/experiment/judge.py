@@ -113,11 +113,10 @@ class Judge:
     def chooser(self) -> Callable[[Model], float]:
         """The validation metric as a function of the model, higher better (errors are negated)."""
         questions = self.questions("validation")
+        if self.config.new_users == "exclude" and not self.ratings:
+            questions = _some(questions, np.flatnonzero(questions.histories.lengths))
         if len(questions) > VALIDATION_USERS:
-            rows = np.sort(np.random.default_rng(0).choice(len(questions), VALIDATION_USERS, replace=False))
-            questions = Questions(
-                questions.users[rows], questions.histories.take(rows), questions.truth.take(rows), questions.trained[rows]
-            )
+            questions = _some(questions, np.sort(np.random.default_rng(0).choice(len(questions), VALIDATION_USERS, replace=False)))
         base, k = metrics.parse(self.metric)
         if self.ratings:
             return lambda model: -metrics.RATING[base](self._predict(model, questions), questions.truth.values)
@@ -172,6 +171,10 @@ def recoded(dataset: Dataset, split: Split, users: Vocabulary, items: Vocabulary
     order = np.argsort(user, kind="stable")  # within a user the order stays
     rows = replace(rows, user=user, item=item).take(order)
     return Dataset(users, items, rows), replace(split, interactions=rows, label=split.label[order])
+
+
+def _some(questions: Questions, rows: np.ndarray) -> Questions:
+    return Questions(questions.users[rows], questions.histories.take(rows), questions.truth.take(rows), questions.trained[rows])
 
 
 def _as_known(model: Model, questions: Questions) -> tuple[np.ndarray, Histories]:
