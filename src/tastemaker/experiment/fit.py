@@ -25,6 +25,12 @@ def build(name: str, settings: Settings, schema: FeatureSchema, seed: int = 0) -
     return model
 
 
+def adapted(name: str, settings: Settings, interactions: Interactions) -> Settings:
+    """The `[model]` section with what it left open chosen from the training side."""
+    chosen: Settings = model_class(name).adapt(settings, interactions)
+    return chosen
+
+
 def is_solved(model: Model | Any) -> bool:
     """Whether a model (or its class) is fitted in one step, without epochs."""
     return issubclass(model, Solvable) if isinstance(model, type) else isinstance(model, Solvable)
@@ -51,6 +57,5 @@ def chosen(model: Model, interactions: Interactions, config: TrainConfig) -> Tra
     """The `[train]` section with what it left open chosen from the model and the data."""
     if is_solved(model):
         return config
-    config = config.adapted(model.learns_from, model.train_defaults, make_loader(model, interactions, config).num_targets)
-    # a sampler that the loss does not ask would be refused when the resolved config is read again
-    return config.model_copy(update={"sampler": None}) if config.loss in ("cross_entropy", "squared_error") else config
+    targets = make_loader(model, interactions, config).num_targets
+    return config.adapted(model.learns_from, model.train_defaults, targets, model.schema.num_items)

@@ -116,7 +116,9 @@ class Judge:
         if self.config.new_users == "exclude" and not self.ratings:
             questions = _some(questions, np.flatnonzero(questions.histories.lengths))
         if len(questions) > VALIDATION_USERS:
-            questions = _some(questions, np.sort(np.random.default_rng(0).choice(len(questions), VALIDATION_USERS, replace=False)))
+            questions = _some(
+                questions, np.sort(np.random.default_rng(0).choice(len(questions), VALIDATION_USERS, replace=False))
+            )
         base, k = metrics.parse(self.metric)
         if self.ratings:
             return lambda model: -metrics.RATING[base](self._predict(model, questions), questions.truth.values)

@@ -138,6 +138,11 @@ class Model(SizedByData, abc.ABC):
     def observe(self, interactions: Interactions) -> None:
         """Sets buffers that are statistics of the training side, such as a mean; called once before training by gradients."""
 
+    @classmethod
+    def adapt(cls, config: Any, interactions: Interactions) -> Any:
+        """The config with what was left to its default chosen from the training side; most models need no choice."""
+        return config
+
     @abc.abstractmethod
     def score(self, query: Query, items: Tensor | None = None) -> Tensor:
         """Scores, any real numbers, higher is better: (batch, num_items) for all codes, or (batch, candidates) for `items`.

@@ -52,26 +52,34 @@ class TrainConfig(Settings):
             raise ValueError(f"no sampler: {self.loss} draws no negatives")
         return self
 
-    def adapted(self, learns_from: str, defaults: dict[str, object], num_targets: int) -> TrainConfig:
+    def adapted(self, learns_from: str, defaults: dict[str, object], num_targets: int, num_items: int) -> TrainConfig:
         """This config with every open choice made.
 
-        Small data wants many updates, so a step sees about 1/128 of an epoch's targets (512 … 8,192 of them) rather than a fixed
-        number of users; patience counts in validations.
+        Small data wants many updates, so a step sees about 1/256 of an epoch's targets (256 … 2,048 of them) rather than a fixed
+        number of users, and all epochs together about 10,000 steps (10 … 40 epochs; early stopping may end them sooner). Pairs are
+        cheaper than sequences: 1/128, up to 8,192. The loss is cross-entropy over the catalogue up to 50,000 items, sampled beyond.
+        Patience counts in validations.
         """
         chosen = {
             key: value for key, value in defaults.items() if key not in self.model_fields_set or getattr(self, key) is None
         }
         config = self.model_copy(update=chosen)
-        loss = config.loss or ("squared_error" if learns_from == "ratings" else "cross_entropy")
-        per_batch = loss == "softmax"
+        sequences = learns_from == "sequences"
+        loss = config.loss or ("cross_entropy" if num_items <= 50_000 else "softmax")
+        batch = config.batch_targets or (
+            min(2048, max(256, num_targets // 256)) if sequences else min(8192, max(512, num_targets // 128))
+        )
+        many = {"softmax": 4096, "gbce": 256}
+        steps = max(1, -(-num_targets // batch))
         return config.model_copy(
             update={
                 "loss": loss,
-                "sampler": config.sampler or (None if loss in ("cross_entropy", "squared_error") else "uniform"),
-                "num_negatives": config.num_negatives or (4096 if per_batch else 256 if loss == "gbce" else 1),
+                "sampler": None if loss in ("cross_entropy", "squared_error") else config.sampler or "uniform",
+                "num_negatives": config.num_negatives or many.get(loss, 1),
                 "learning_rate": config.learning_rate or 0.001,
-                "epochs": config.epochs or 200,
-                "batch_targets": config.batch_targets or min(8192, max(512, num_targets // 128)),
+                "warmup": min(config.warmup, steps) if "warmup" in defaults else config.warmup,
+                "epochs": config.epochs or (min(40, max(10, 10_000 // steps)) if sequences else 200),
+                "batch_targets": batch,
                 "patience": config.patience or 10,
             }
         )

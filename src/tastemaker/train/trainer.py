@@ -81,7 +81,7 @@ def train(
         raise DataError(
             "no training examples", expected="users with two or more events", hint="lower min_per_user or min_per_item"
         )
-    config = config.adapted(model.learns_from, model.train_defaults, loader.num_targets)
+    config = config.adapted(model.learns_from, model.train_defaults, loader.num_targets, model.schema.num_items)
     assert config.epochs and config.batch_targets and config.patience and config.learning_rate
     if config.threads:
         torch.set_num_threads(config.threads)
