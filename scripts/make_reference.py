@@ -50,14 +50,21 @@ def main(check: bool) -> int:
 
 def cli() -> str:
     """The verbs."""
-    lines = ["# Command line", NOTE, "`tastemaker VERB --help` says the same. Exit codes: 0 all is well, 1 it failed, 2 the user's mistake, 130 interrupted.", ""]
+    lines = [
+        "# Command line",
+        NOTE,
+        "`tastemaker VERB --help` says the same. Exit codes: 0 all is well, 1 it failed, 2 the user's mistake, 130 interrupted.",
+        "",
+    ]
     lines += ["With `--json` the last line of standard output is one object; progress and messages go to standard error.", ""]
     for name, command in _verbs(typer.main.get_command(app)):
         text = inspect.cleandoc(command.help or "")
         lines += [f"## {name}", "", _wanted(text, f"verb {name}"), ""]
         rows = []
         for option in command.params:
-            shown = ", ".join(f"`{flag}`" for flag in option.opts) if option.param_type_name == "option" else f"`{option.metavar}`"
+            shown = (
+                ", ".join(f"`{flag}`" for flag in option.opts) if option.param_type_name == "option" else f"`{option.metavar}`"
+            )
             if option.param_type_name == "option" and option.metavar:
                 shown += f" `{option.metavar}`"
             if option.name == "help":
@@ -107,7 +114,15 @@ def configuration() -> str:
         ("run", RunSection, ""),
     ]
     for name, kind, more in sections:
-        lines += [f"## [{name}]", "", inspect.cleandoc(kind.__doc__ or ""), "", *([more, ""] if more else []), *_settings(kind, name), ""]
+        lines += [
+            f"## [{name}]",
+            "",
+            inspect.cleandoc(kind.__doc__ or ""),
+            "",
+            *([more, ""] if more else []),
+            *_settings(kind, name),
+            "",
+        ]
     lines += ["## [model]", "", "`name` is one of the models below, the other keys are its own.", ""]
     for name in resolve.model_names():
         kind = resolve.model_class(name).Config
@@ -138,7 +153,9 @@ def _texts(kind: type) -> dict[str, str]:
         body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
         assert isinstance(body, ast.ClassDef)
         for field, after in zip(body.body, body.body[1:], strict=False):
-            is_text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) and isinstance(after.value.value, str)
+            is_text = (
+                isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) and isinstance(after.value.value, str)
+            )
             if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and is_text:
                 found[field.target.id] = " ".join(after.value.value.split())  # type: ignore[attr-defined]
     return found
@@ -176,7 +193,10 @@ def _default(field: Any) -> str:
 def models() -> str:
     """The models in their own words."""
     lines = ["# Models", NOTE, "| name | learns from | what it is | source |", "|---|---|---|---|"]
-    lines += [f"| [`{row['name']}`](#{row['name']}) | {row['learns_from']} | {_cell(row['summary'])} | {_cell(row['source'])} |" for row in catalogue()]
+    lines += [
+        f"| [`{row['name']}`](#{row['name']}) | {row['learns_from']} | {_cell(row['summary'])} | {_cell(row['source'])} |"
+        for row in catalogue()
+    ]
     for name in resolve.model_names():
         kind = resolve.model_class(name)
         text = _wanted(inspect.cleandoc(kind.__doc__ or ""), f"model {name}")
@@ -189,7 +209,11 @@ def error_page() -> str:
     tree = (errors.__doc__ or "").split("```")[1].strip("\n")
     lines = ["# Errors", NOTE, "Each error says what was expected, what was found, and a hint on what to do:", ""]
     lines += ["```text", "error: expected one of als, ease, …; found model 'sasrek'", "hint: did you mean 'sasrec'?", "```", ""]
-    lines += ["The command line prints that, never a traceback, and ends with the error's exit code. In Python all are `tastemaker.errors`,", "with `expected`, `found` and `hint` as attributes. `TASTEMAKER_DEBUG=1` shows where an error was raised.", ""]
+    lines += [
+        "The command line prints that, never a traceback, and ends with the error's exit code. In Python all are `tastemaker.errors`,",
+        "with `expected`, `found` and `hint` as attributes. `TASTEMAKER_DEBUG=1` shows where an error was raised.",
+        "",
+    ]
     lines += ["```text", tree, "```", "", "| error | exit code | when |", "|---|---|---|"]
     for name, kind in vars(errors).items():
         if isinstance(kind, type) and issubclass(kind, Exception):
