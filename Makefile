@@ -55,7 +55,8 @@ format: setup ## let ruff rewrite what it can
 bench: setup ## the speed benchmarks (results go to bench/results)
 	$(BIN)/python -m bench
 
-docs: setup ## build the documentation site into site/
+docs: setup ## write the reference from the code and build the documentation site into site/
+	$(BIN)/python scripts/make_reference.py
 	$(BIN)/zensical build --clean
 
 lock: setup ## refresh requirements/constraints.txt

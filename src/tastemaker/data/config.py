@@ -16,11 +16,15 @@ class Columns(Settings):
     """Which column plays which part. None: found by its name and stated in the report; "": the source has no such column."""
 
     user: str | None = None
+    """who; without one, each row is a user where `item` holds lists"""
     item: str | None = None
     """a list column is one sequence a row, oldest first"""
     time: str | None = None
+    """epoch seconds, milliseconds, microseconds, or ISO text; without a zone taken as UTC"""
     value: str | None = None
+    """a rating, an amount, seconds played"""
     kind: str | None = None
+    """view, cart, purchase, …"""
     history: str | None = None
     """in given validation and test files: a list column of what was known of the user; these rows are never trained on"""
 
@@ -38,11 +42,14 @@ class DataConfig(Settings):
     items: str | None = None
     """the catalogue; its columns become features"""
     users: str | None = None
+    """what is known of users; its columns become features"""
     columns: Columns = Columns()
+    """which column plays which part"""
 
     kinds: dict[str, float] = Field(default_factory=dict)
     """weight of each kind of behaviour; when given, events of other kinds are left out (and counted). Empty: all, weight 1"""
     negative_values: Literal["reject", "keep"] = "reject"
+    """whether rows with a value below 0 are rejected (and counted)"""
     min_value: float | None = None
     """events with a lower value are left out: 3 keeps ratings of 3 and more"""
     duplicates: Literal["exact", "first", "last", "keep"] = "exact"
@@ -57,7 +64,9 @@ class DataConfig(Settings):
     session_gap_minutes: Annotated[float, Field(gt=0)] | None = None
     """cuts each user's events where the pause is longer; a session then plays the user: "anna/1", "anna/2", …"""
     min_per_user: Count = 1
+    """users with fewer events are left out"""
     min_per_item: Count = 1
+    """items with fewer events are left out"""
     core: Literal["iterate", "once"] = "iterate"
     """iterate: until every user and item left has enough events (k-core); once: items are judged first, then users"""
     keep_last: Count | None = None
@@ -68,6 +77,7 @@ class DataConfig(Settings):
     memory_gb: Annotated[float, Field(gt=0)] | None = None
     """what table work may hold in memory before it spills to disk; None: half of the machine's"""
     threads: Count | None = None
+    """cores that table work may use; None: all"""
 
     @field_validator("kinds")
     @classmethod

@@ -135,6 +135,7 @@ class SplitConfig(Settings):
     """The `[split]` section. A setting that the kind does not use is an error; those it uses are filled with their defaults."""
 
     kind: Kind = "leave_last"
+    """the protocol"""
     test_share: float | None = Field(None, gt=0, lt=1)
     """by_time, by_share: of the rows; by_user: of the users with two rows or more; default 0.1"""
     validation_share: float | None = Field(None, ge=0, lt=1)

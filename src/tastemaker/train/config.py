@@ -21,14 +21,14 @@ class TrainConfig(Settings):
     num_negatives: int | None = Field(None, ge=1, description="negatives a positive (bpr, bce, gbce) or a batch (softmax)")
     alpha: float = Field(0.75, ge=0, le=2, description="exponent of the popularity sampler")
     gbce_t: float = Field(0.75, ge=0, le=1, description="calibration of gbce: 0 plain, 1 full")
-    optimizer: OptimizerName = "adamw"
-    learning_rate: float | None = Field(None, gt=0)
-    betas: tuple[float, float] = (0.9, 0.98)
+    optimizer: OptimizerName = Field("adamw", description="how weights follow gradients")
+    learning_rate: float | None = Field(None, gt=0, description="size of a step; default: what suits the model")
+    betas: tuple[float, float] = Field((0.9, 0.98), description="of adam and adamw: memory of mean and square of gradients")
     weight_decay: float = Field(0.0, ge=0, description="decay of all weights")
     l2: float = Field(0.0, ge=0, description="penalty on the squared vectors of a batch")
     l1: float = Field(0.0, ge=0, description="penalty on the absolute vectors of a batch")
     clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
-    schedule: ScheduleName = "constant"
+    schedule: ScheduleName = Field("constant", description="how the learning rate changes after warm-up")
     warmup: int = Field(0, ge=0, description="steps of linear warm-up")
     epochs: int | None = Field(None, ge=1, description="at most this many")
     batch_targets: int | None = Field(None, ge=1, description="targets (not padded rows) a step")
@@ -41,7 +41,7 @@ class TrainConfig(Settings):
     precision: Precision = Field("auto", description="of the products over the catalogue")
     device: str = Field("auto", description='"auto", "cpu", "cuda", "cuda:1"')
     threads: int | None = Field(None, ge=1, description="CPU threads; default: all cores")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="of first weights, order, negatives and dropout")
 
     @model_validator(mode="after")
     def _names(self) -> Self:
