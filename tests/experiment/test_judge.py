@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tastemaker.data.dataset import Dataset
-from tastemaker.data.splits import SplitConfig, split
+from tastemaker.data.splits import DROPPED, TRAIN, SplitConfig, split
 from tastemaker.data.synthetic import chain, two_tastes
 from tastemaker.data.vocabulary import Vocabulary
 from tastemaker.errors import ConfigError
@@ -26,6 +28,22 @@ def test_what_chooses_is_the_metric_that_the_report_shows(dataset):
     model = baselines.solved("ease", {}, dataset, judge.split.train)
     report = judge.report(model, "validation", judge.split.train)
     assert judge.chooser()(model) == pytest.approx(report.metrics["recall@5"], abs=1e-12)
+
+
+def test_new_users_do_not_choose_where_they_are_not_asked():
+    world = chain(generator=0).dataset
+    parts = split(world, SplitConfig(kind="leave_last"))
+    first_half = parts.interactions.user % 2 == 0
+    parts = replace(parts, label=np.where(first_half & (parts.label == TRAIN), DROPPED, parts.label).astype(np.int8))
+    figures = []
+    for new_users in ("include", "exclude"):
+        config = EvaluateSection.parse({"ks": (10,), "bootstrap": 0, "new_users": new_users}, "evaluate")
+        judge = Judge(world, parts, config, ratings=False)
+        assert (judge.questions("validation").histories.lengths == 0).any()
+        model = baselines.solved("item_knn", {}, world, parts.train)
+        figures.append(judge.chooser()(model))
+        assert figures[-1] == pytest.approx(judge.report(model, "validation", parts.train).metrics["ndcg@10"], abs=1e-12)
+    assert figures[0] != figures[1]
 
 
 def test_a_metric_that_does_not_suit_the_model_is_refused(dataset):

@@ -1,4 +1,5 @@
 import importlib
+import time
 
 import pytest
 
@@ -58,6 +59,10 @@ def test_wandb_offline_leaves_a_run_file(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     fill(open_writers(["wandb"], "run-1", tmp_path, CONFIG))
     (file,) = tmp_path.glob("wandb/offline-run-*/run-run-1.wandb")
+    for _ in range(100):  # a process of its own writes the file
+        if b"test/ndcg@10" in file.read_bytes():
+            break
+        time.sleep(0.1)
     assert b"test/ndcg@10" in file.read_bytes()
 
 

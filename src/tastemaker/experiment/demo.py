@@ -44,7 +44,7 @@ dim = 48
 max_length = 50
 
 [train]
-learning_rate = 0.002
+learning_rate = 0.004
 epochs = 8
 patience = 2
 
@@ -53,6 +53,9 @@ metrics = ["ndcg", "recall", "hit_rate", "precision", "mrr"]
 ks = [10]
 new_users = "exclude"  # of whom nothing is known, nothing can be told apart
 """
+
+
+_IMPERSONAL = "popularity"
 
 
 @dataclass(frozen=True)
@@ -109,17 +112,21 @@ def train(place: Place, on_record: OnRecord | None = None) -> RunResult:
 
 
 def choose(place: Place, result: RunResult) -> Choice:
-    """The trained model, or the baseline that beat it on validation; that one is then saved as an artifact too."""
+    """The personal model that did best on validation: the trained one, or the baseline that beat it, which is then saved too."""
     report = result.report
     metric = report["protocol"]["chosen_by"]
     scores = {report["model"]: report["validation"]["metrics"][metric]}
     scores |= {name: rival["validation"]["metrics"][metric] for name, rival in report["baselines"].items()}
-    best = max(scores, key=lambda name: scores[name])
+    best = max((name for name in scores if name != _IMPERSONAL), key=lambda name: scores[name])
     told = ", ".join(f"{name} {score:.4f}" for name, score in sorted(scores.items(), key=lambda pair: -pair[1]))
+    words = f"{metric} on validation: {told}.\n"
+    if scores.get(_IMPERSONAL, 0) > scores[best]:
+        words += f"{_IMPERSONAL} leads, but says the same to everybody; of the models that tell customers apart "
+    else:
+        words += "Of these "
     if best == report["model"]:
-        words = f"{metric} on validation: {told}. The deep model leads and is taken."
-        return Choice(best, words, result.artifact, result.recommender)
-    words = f"{metric} on validation: {told}. A simple model leads here, so {best} is taken instead of {report['model']}."
+        return Choice(best, words + f"the deep one, {best}, is the best and is taken.", result.artifact, result.recommender)
+    words += f"{best} is the best and is taken: here it beats the deep one, {report['model']}."
     dataset, parts, _ = load_parts(read_config(place.config))
     model = baselines.solved(best, report["baselines"][best]["settings"], dataset, parts.train)
     folder = artifact.save(

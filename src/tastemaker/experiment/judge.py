@@ -67,7 +67,8 @@ class Judge:
     @property
     def can_choose(self) -> bool:
         """Whether somebody is asked on the validation side."""
-        return len(self.questions("validation")) > 0
+        lengths = self.questions("validation").histories.lengths
+        return bool((lengths > 0).any() if self.config.new_users == "exclude" else len(lengths))
 
     def questions(self, side: Side) -> Questions:
         """Who is asked on a side, with what history, and what is right."""
@@ -113,7 +114,7 @@ class Judge:
     def chooser(self) -> Callable[[Model], float]:
         """The validation metric as a function of the model, higher better (errors are negated)."""
         questions = self.questions("validation")
-        if self.config.new_users == "exclude" and not self.ratings:
+        if self.config.new_users == "exclude":
             questions = _some(questions, np.flatnonzero(questions.histories.lengths))
         if len(questions) > VALIDATION_USERS:
             questions = _some(
