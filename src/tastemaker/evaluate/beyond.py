@@ -25,6 +25,7 @@ import scipy.sparse as sp
 
 from tastemaker.data.interactions import Histories, Interactions
 from tastemaker.data.vocabulary import FIRST, PAD
+from tastemaker.evaluate.metrics import distinct
 
 
 def coverage(lists: np.ndarray, num_items: int) -> float:
@@ -110,8 +111,8 @@ def co_occurrence(train: Interactions, num_items: int, rng: np.random.Generator,
     dot products without bias and cosines up to an error of about 1/sqrt(dim). Equal `rng` state gives equal vectors, so that runs that
     are compared share the error.
     """
-    users = np.unique(train.user)
-    cells = np.unique(np.searchsorted(users, train.user).astype(np.int64) * num_items + train.item)
+    users = distinct(train.user)
+    cells = distinct(np.searchsorted(users, train.user).astype(np.int64) * num_items + train.item)
     place, sign = rng.integers(0, dim, len(users)), rng.choice(np.array([-1, 1], np.float32), len(users))
     user, item = cells // num_items, cells % num_items
     vectors = sp.csr_matrix((sign[user], (item, place[user])), shape=(num_items, dim), dtype=np.float32)
@@ -143,6 +144,6 @@ def _in_popularity(lists: np.ndarray, train_counts: np.ndarray, histories: Histo
         return place < k
     # a user's popularity list skips the history: an item moves up by the number of seen items before it
     rows = np.arange(len(lists)) * size
-    seen = np.unique(np.repeat(rows, histories.lengths) + rank[histories.items])
+    seen = distinct(np.repeat(rows, histories.lengths) + rank[histories.items])
     before = np.searchsorted(seen, rows[:, None] + place) - np.searchsorted(seen, rows)[:, None]
     return place - before < k

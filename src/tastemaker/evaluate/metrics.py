@@ -156,7 +156,13 @@ def hits_of(lists: np.ndarray, truth: Histories) -> tuple[np.ndarray, np.ndarray
 
 def pairs(histories: Histories, width: int) -> np.ndarray:
     """The distinct (row, item) pairs as ascending int64 numbers row * width + item; `width` is above every item code."""
-    return np.unique(np.repeat(np.arange(len(histories)) * width, histories.lengths) + histories.items)
+    return distinct(np.repeat(np.arange(len(histories)) * width, histories.lengths) + histories.items)
+
+
+def distinct(numbers: np.ndarray) -> np.ndarray:
+    """The distinct numbers, ascending. Sorting is many times faster here than the hashing of `np.unique`."""
+    numbers = np.sort(numbers)
+    return numbers[np.concatenate([[True], numbers[1:] != numbers[:-1]])] if len(numbers) else numbers
 
 
 def per_user(names: Iterable[str], hits: np.ndarray, relevant: np.ndarray) -> dict[str, np.ndarray]:
@@ -177,9 +183,9 @@ def per_user(names: Iterable[str], hits: np.ndarray, relevant: np.ndarray) -> di
 def per_user_errors(predicted: np.ndarray, actual: np.ndarray, users: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Each user's own errors: the distinct users, ascending, and "squared", "absolute" (sums) and "rows" (counts) for each."""
     errors = _errors(predicted, actual)
-    distinct, place = np.unique(users, return_inverse=True)
+    owners, place = np.unique(users, return_inverse=True)
     sums = {"squared": np.bincount(place, np.square(errors)), "absolute": np.bincount(place, np.abs(errors))}
-    return distinct, {**sums, "rows": np.bincount(place).astype(np.float64)}
+    return owners, {**sums, "rows": np.bincount(place).astype(np.float64)}
 
 
 def _asked(relevant: np.ndarray) -> np.ndarray:
