@@ -1,0 +1,35 @@
+"""`python -m bench [NAME…]`: runs the speed benchmarks one after another; each prints its figures and writes them to bench/results.
+
+    evaluate_speed   judging 30 k users × 41 k items
+    prepare_20m      20 million events to a dataset
+    train_speed      SASRec: CPU seconds an epoch, against the floor
+
+`bench/peers` compares with other libraries, which need environments of their own: see its README.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+NAMES = ("evaluate_speed", "prepare_20m", "train_speed")
+
+
+def main() -> int:
+    names = sys.argv[1:] or NAMES
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        print(f"error: no benchmark {unknown[0]!r}; expected some of {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    failed = 0
+    for name in names:
+        print(f"== {name}", flush=True)
+        failed += subprocess.run([sys.executable, str(HERE / f"{name}.py")], env=os.environ, check=False).returncode != 0
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
