@@ -87,9 +87,8 @@ def main() -> None:
     model = SASRec(SASRec.Config(dim=d, blocks=blocks, max_length=arguments.max_length), schema)
     config = TrainConfig(epochs=arguments.epochs, batch_targets=4096, patience=arguments.epochs)
     marks = [(cpu_seconds(), time.perf_counter())]
-    for record in train(model, rows, config):
-        if record.complete:
-            marks.append((cpu_seconds(), time.perf_counter()))
+    finished = (record for record in train(model, rows, config) if record.complete)
+    marks += [(cpu_seconds(), time.perf_counter()) for _ in finished]
     lengths = np.minimum(np.bincount(users)[2:], arguments.max_length + 1)
     targets, m = int(lengths.sum()), schema.num_items - 2
     context = float((lengths.astype(float) ** 2).sum() / 2 / targets)
