@@ -210,7 +210,7 @@ CONFIGS = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def in_postgres(postgres, tmp_path_factory):
     """The world in a PostgreSQL table, in a DuckDB table and in a file sorted by item id bytes."""
     table = world()

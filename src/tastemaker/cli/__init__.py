@@ -1,8 +1,22 @@
 """The command line: verbs that parse, call one function and print. Heavy imports wait until a verb runs."""
 
+import contextlib
+import ctypes
+
 
 def main() -> None:
     """Entry point of the `tastemaker` command."""
     from tastemaker.cli.app import app
 
+    _keep_freed_pages()
     app(prog_name="tastemaker")
+
+
+def _keep_freed_pages() -> None:
+    """Tells glibc's allocator to reuse what a step freed instead of giving it back: fresh pages can cost a tenth of training.
+
+    Only for the command, whose process is ours; a program that imports the library keeps its own settings.
+    """
+    m_trim_threshold = -1
+    with contextlib.suppress(OSError, AttributeError):  # another C library has its own ways
+        ctypes.CDLL("libc.so.6").mallopt(m_trim_threshold, 2**31 - 1)

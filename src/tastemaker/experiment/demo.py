@@ -40,13 +40,9 @@ validation_share = 0.1
 
 [model]
 name = "sasrec"
-dim = 48
-max_length = 50
 
 [train]
-learning_rate = 0.004
-epochs = 8
-patience = 2
+epochs = 10
 
 [evaluate]
 metrics = ["ndcg", "recall", "hit_rate", "precision", "mrr"]
