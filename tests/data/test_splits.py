@@ -64,6 +64,7 @@ PROTOCOLS = {
     "leave_last": lambda t, s: splits.leave_last(t),
     "by_time": lambda t, s: splits.by_time(t, test_share=0.3),
     "by_time first": lambda t, s: splits.by_time(t, test_share=0.3, target="first"),
+    "by_time last": lambda t, s: splits.by_time(t, test_share=0.3, target="last"),
     "by_time carved last": lambda t, s: splits.by_time(t, test_share=0.3, carve="last"),
     "by_share": lambda t, s: splits.by_share(t, generator=np.random.default_rng(s), test_share=0.3),
     "by_share per user": lambda t, s: splits.by_share(t, generator=np.random.default_rng(s), test_share=0.3, per_user=True),
@@ -241,6 +242,18 @@ def test_by_time_first_worked_by_hand():
     last = splits.by_time(table, at=at.replace(tzinfo=UTC), carve="last")
     assert last.label.tolist() == [TRAIN, TRAIN, TRAIN, VALIDATION, TEST, TEST, TEST, TEST, TRAIN]
     assert splits.by_time(table, at=at, validation_share=0).label.tolist() == [0, 0, 0, 0, 2, 2, 2, 2, 0]
+
+
+def test_by_time_last_knows_what_the_user_did_up_to_the_question_but_never_learns_from_it():
+    table = rows([2, 2, 2, 2, 2, 2, 3, 3, 4], np.array([1, 2, 60, 61, 100, 101, 102, 103, 3]) * SECOND)
+    at = datetime(1970, 1, 1, 0, 1, 40)
+    result = splits.by_time(table, at=at, target="last", carve="last")
+    assert result.label.tolist() == [0, 0, 0, VALIDATION, TEST_FOLD_IN, TEST, TEST_FOLD_IN, TEST, TRAIN]
+    assert result.questions("test", 5).histories.lengths.tolist() == [5, 1]
+    assert result.questions("validation", 5).histories.lengths.tolist() == [3]
+    assert result.train.time.max() < result.cut
+    timed = splits.by_time(table, at=at, target="last", validation_share=0.4)
+    assert timed.label.tolist() == [0, 0, VALIDATION_FOLD_IN, VALIDATION, TEST_FOLD_IN, TEST, TEST_FOLD_IN, TEST, TRAIN]
 
 
 def test_rows_of_one_time_are_never_cut_apart():

@@ -142,8 +142,9 @@ class SplitConfig(Settings):
     """by_time: of the rows before the cut; by_share: of all rows; by_user: of the users; given: of the training rows; default 0.1"""
     at: datetime | None = None
     """by_time: the first moment of test, instead of `test_share`; UTC where it names no zone"""
-    target: Literal["all", "first"] | None = None
-    """by_time: ask for all that a user did after the cut (default), or for the first only, later rows being dropped"""
+    target: Literal["all", "first", "last"] | None = None
+    """by_time: ask for all that a user did after the cut (default), for the first only, later rows being dropped, or for the last only, what
+    the user did before it being known"""
     carve: Literal["time", "last", "random"] | None = None
     """how train gives up validation rows; by_time: "time" (default: a second cut) or "last"; given: "random" (default) or "last" """
     per_user: bool | None = None
@@ -243,14 +244,15 @@ def by_time(
     *,
     test_share: float = 0.1,
     at: datetime | None = None,
-    target: Literal["all", "first"] = "all",
+    target: Literal["all", "first", "last"] = "all",
     carve: Literal["time", "last"] = "time",
     validation_share: float = 0.1,
 ) -> Split:
     """One moment for all users: what came before may be known, what came at or after it is asked.
 
     The moment is `at`, or the quantile that leaves about `test_share` of the rows at or after it (rows of one time stay together).
-    With `target` "first" each user is asked for the first item from that moment on, and the rows after it are dropped. `carve`
+    With `target` "first" each user is asked for the first item from that moment on, and the rows after it are dropped; with "last" for
+    the last one, with what they did up to it known but never trained on, as a service in use would have it. `carve`
     "time" makes validation in the same way by a second moment, `validation_share` of the earlier rows before the first; "last" takes
     the last earlier row of each user who has two. Users of whom nothing is known before are asked too.
 
@@ -270,7 +272,11 @@ def by_time(
         _carve_last(interactions.user, label)
     elif validation_share and earlier.any():
         label[earlier & (time >= _moment(time[earlier], validation_share))] = VALIDATION
-    if target == "first":
+    if target == "last":
+        _keep_last(interactions.user, label, TEST, TEST_FOLD_IN)
+        if carve == "time":
+            _keep_last(interactions.user, label, VALIDATION, VALIDATION_FOLD_IN)
+    elif target == "first":
         _keep_first(interactions.user, label, TEST, DROPPED)
         if carve == "time":
             _keep_first(interactions.user, label, VALIDATION, BETWEEN)
@@ -438,3 +444,9 @@ def _keep_first(user: np.ndarray, label: np.ndarray, side: int, rest: int) -> No
     """Relabels all rows of a side but each user's first."""
     rows = np.flatnonzero(label == side)
     label[rows[~_changes(user[rows])]] = rest
+
+
+def _keep_last(user: np.ndarray, label: np.ndarray, side: int, rest: int) -> None:
+    """Relabels all rows of a side but each user's last."""
+    rows = np.flatnonzero(label == side)
+    label[rows[:-1][~_changes(user[rows])[1:]]] = rest
