@@ -2,12 +2,15 @@
 
 import contextlib
 import ctypes
+import os
 
 
 def main() -> None:
     """Entry point of the `tastemaker` command."""
     from tastemaker.cli.app import app
 
+    # Threads that wait should sleep: spinning ones starve each other as soon as anything else runs on the machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _keep_freed_pages()
     app(prog_name="tastemaker")
 
