@@ -40,9 +40,12 @@ validation_share = 0.1
 
 [model]
 name = "sasrec"
+dim = 48
+max_length = 50
+dropout = 0.4
 
 [train]
-epochs = 10
+epochs = 6
 
 [evaluate]
 metrics = ["ndcg", "recall", "hit_rate", "precision", "mrr"]
