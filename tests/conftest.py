@@ -9,6 +9,8 @@ import hypothesis
 import pytest
 import torch
 
+# Processes that tests start too: with two threads a killed and resumed run was once seen to end with other bits (docs/log.md).
+os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)  # learning tests on tiny worlds run an order of magnitude faster so
 
 hypothesis.settings.register_profile("tastemaker", deadline=None)  # a busy machine is not a failure

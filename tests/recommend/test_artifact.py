@@ -346,8 +346,10 @@ def test_whoever_watches_never_sees_half_an_artifact(tmp_path):
 
     def watch() -> None:
         while not done.is_set():
-            with_contents = sorted(os.listdir(folder)) if folder.is_dir() else []
-            seen.add(tuple(with_contents))
+            try:
+                seen.add(tuple(sorted(os.listdir(folder))))
+            except FileNotFoundError:
+                seen.add(())
 
     watcher = threading.Thread(target=watch)
     watcher.start()
