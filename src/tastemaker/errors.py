@@ -7,7 +7,11 @@ TastemakerError
 │   ├── DataError           events or catalogue cannot be read as asked
 │   ├── UnknownIdError      an id that the vocabulary does not hold
 │   ├── ArtifactError       a saved model is damaged, foreign or too new
-│   └── MissingExtraError   an optional package is not installed
+│   ├── MissingExtraError   an optional package is not installed
+│   └── RequestError        a request to the service cannot be answered as asked
+│       └── FilterError     a filter does not parse or does not fit the catalogue
+├── StoreError              the database cannot be reached, is damaged or too new       (exit code 1)
+├── OverloadError           more requests than can be answered; try again later         (exit code 1)
 └── TrainingError           training could not go on                  (exit code 1)
     └── DivergenceError     the loss became NaN or exploded
 ```
@@ -58,6 +62,31 @@ class MissingExtraError(UserError):
             expected=f"{package!r} for {purpose}",
             hint=f"pip install 'tastemaker[{extra}]'",
         )
+
+
+class RequestError(UserError):
+    """A request to the service cannot be answered as asked."""
+
+    def __init__(self, found: str, *, code: str, status: int = 422, expected: str = "", hint: str = "") -> None:
+        """`code` is short and stable, for programs; `status` the HTTP status it becomes."""
+        super().__init__(found, expected=expected, hint=hint)
+        self.code, self.status = code, status
+
+
+class FilterError(RequestError):
+    """A filter does not parse or does not fit the catalogue."""
+
+
+class StoreError(TastemakerError):
+    """The database cannot be reached, is damaged, or was written by a newer version."""
+
+
+class OverloadError(TastemakerError):
+    """More requests than can be answered now."""
+
+    def __init__(self, found: str, *, retry_after_seconds: float = 1.0, expected: str = "", hint: str = "") -> None:
+        super().__init__(found, expected=expected, hint=hint)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class TrainingError(TastemakerError):

@@ -1,0 +1,1 @@
+"""Online: a model and a store become a service."""

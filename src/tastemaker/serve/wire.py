@@ -1,0 +1,309 @@
+"""What goes over the wire: one struct for each body, checked strictly when read. The service speaks these too; there is no second set.
+
+Times come in as RFC 3339 text or epoch seconds and go out as RFC 3339. Ids are text of 1 to 256 bytes of UTF-8. Unknown fields are
+errors, so that a misspelt option is not silently without effect.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+Id = Annotated[str, Meta(min_length=1, max_length=256)]
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")]
+Time = str | float | int
+"""RFC 3339 or epoch seconds"""
+Limit = Annotated[int, Meta(ge=1, le=1000)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Finite = Annotated[float, Meta(ge=-1e300, le=1e300)]
+Filter = Annotated[str, Meta(max_length=4096)]
+Properties = dict[str, Any]
+
+
+class Body(Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """Base of what comes in."""
+
+
+class Reply(Struct, kw_only=True):
+    """Base of what goes out."""
+
+
+# ── events ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class EventBody(Body):
+    """One event; `user_id` or `anonymous_id` says whose."""
+
+    item_id: Id
+    type: Name = "view"
+    user_id: Id | None = None
+    anonymous_id: Id | None = None
+    event_id: Id | None = None
+    session_id: Id | None = None
+    value: Finite = 1.0
+    timestamp: Time | None = None
+    """now when left out"""
+    recommendation_id: Id | None = None
+    position: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    impressions: Annotated[list[Id], Meta(max_length=1000)] = []
+    context: Properties = {}
+    properties: Properties = {}
+
+
+class RejectedEvent(Reply):
+    """An event that was not taken, and why."""
+
+    index: int
+    code: str
+    detail: str
+
+
+class EventsTaken(Reply):
+    """Sent after the write is durable."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[RejectedEvent]
+    durable: bool = True
+
+
+# ── catalogue ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class ItemBody(Body):
+    """An item as put; `item_id` only in batches."""
+
+    item_id: Id | None = None
+    properties: Properties = {}
+    categories: Annotated[list[Annotated[str, Meta(max_length=256)]], Meta(max_length=100)] = []
+    available_from: Time | None = None
+    expires_at: Time | None = None
+    hidden: bool = False
+    embedding: Annotated[list[Finite], Meta(max_length=4096)] | None = None
+
+
+class UserBody(Body):
+    """A user as put; `user_id` only in batches."""
+
+    user_id: Id | None = None
+    properties: Properties = {}
+
+
+# ── recommendations ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Boost(Body):
+    """Items that match are raised as if the model found them `weight` times as likely (below 1: lowered)."""
+
+    filter: Filter
+    weight: Annotated[float, Meta(gt=0, le=1000)]
+
+
+class Pin(Body):
+    """An item that stands at a place whatever its score, unless it is not available."""
+
+    item_id: Id
+    position: Annotated[int, Meta(ge=1, le=1000)]
+
+
+class SeenRule(Body):
+    """Which of the things seen are left out."""
+
+    types: Annotated[list[Name], Meta(max_length=32)] | None = None
+    days: Annotated[float, Meta(gt=0)] | None = None
+
+
+class Rotation(Body):
+    """The list changes every `seconds`: a `rate` of its places goes to items just below."""
+
+    rate: Share = 0.2
+    seconds: Annotated[float, Meta(gt=0)] = 3600.0
+
+
+Include = Literal["properties", "score", "reasons"]
+
+
+class Recommend(Body):
+    """A request for a list. Filters and seen-exclusion are exact and applied before the best are chosen."""
+
+    user_id: Id | None = None
+    limit: Limit = 10
+    scenario: Name | None = None
+    filter: Filter | None = None
+    parameters: dict[str, Any] = {}
+    """values of `$name` in filters"""
+    boosts: Annotated[list[Boost], Meta(max_length=32)] = []
+    pins: Annotated[list[Pin], Meta(max_length=100)] = []
+    exclude_item_ids: Annotated[list[Id], Meta(max_length=1000)] = []
+    exclude_seen: bool | SeenRule = True
+    diversity: Share = 0.0
+    max_per: dict[str, Annotated[int, Meta(ge=1)]] = {}
+    """at most so many items with the same value of a property ("category" means `categories`)"""
+    rotation: Rotation | None = None
+    exploration: Share | None = None
+    """reserved"""
+    strict_filter: bool = True
+    """False: where the filter leaves fewer than `limit`, the list is filled up without it, with a warning"""
+    context: Properties = {}
+    include: Annotated[list[Include], Meta(max_length=3)] = []
+    deadline_ms: Annotated[float, Meta(gt=0, le=60_000)] | None = None
+
+
+class SessionEvent(Body):
+    """An event of a session; nothing is stored."""
+
+    item_id: Id
+    type: Name = "view"
+    timestamp: Time | None = None
+
+
+class RecommendSession(Recommend):
+    """As `Recommend`, from a session alone, oldest event first."""
+
+    events: Annotated[list[SessionEvent], Meta(max_length=1000)] = []
+
+
+class RecommendBatch(Body):
+    """Several shelves of one page; `distinct` shows no item twice on it."""
+
+    requests: Annotated[list[Recommend], Meta(min_length=1, max_length=100)]
+    distinct: bool = True
+
+
+class Rank(Body):
+    """Orders a given list; unknown ids come last and are flagged."""
+
+    item_ids: Annotated[list[Id], Meta(min_length=1, max_length=1000)]
+    user_id: Id | None = None
+    include: Annotated[list[Include], Meta(max_length=3)] = []
+
+
+class Complementary(Body):
+    """What goes with a basket."""
+
+    item_ids: Annotated[list[Id], Meta(min_length=1, max_length=100)]
+    limit: Limit = 10
+    filter: Filter | None = None
+    parameters: dict[str, Any] = {}
+
+
+class Explain(Body):
+    """Why an item is, or is not, recommended to a user."""
+
+    user_id: Id
+    item_id: Id
+    request: Recommend | None = None
+    """asked so; None: with defaults"""
+
+
+class Because(Reply):
+    """What a recommendation stands on."""
+
+    kind: str
+    """because_of: an item of the history; popular, latest: a list"""
+    item_id: str | None = None
+    weight: float | None = None
+
+
+class Shelf(Reply, omit_defaults=True):
+    """One item of an answer."""
+
+    item_id: str
+    rank: int
+    source: str
+    """what put it there: a model's name, popular, latest, pin, co_occurrence, neighbours"""
+    score: float | None = None
+    reasons: list[Because] | None = None
+    properties: Properties | None = None
+    known: bool | None = None
+    """False in a ranked list: nothing is known of this id"""
+
+
+class ModelName(Reply):
+    """The version that answered."""
+
+    name: str
+    version: int
+
+
+class Counts(Reply):
+    """How many items came and went on the way to the answer."""
+
+    candidates: int = 0
+    filtered_seen: int = 0
+    filtered_rule: int = 0
+    filtered_unavailable: int = 0
+
+
+class Answer(Reply):
+    """The one envelope of all recommendations."""
+
+    recommendation_id: str | None
+    items: list[Shelf]
+    status: Literal["ok", "degraded", "fallback"] = "ok"
+    fallback: str | None = None
+    """what the list comes from where the model had nothing to go by"""
+    warnings: list[str] = []
+    """insufficient_candidates, unknown_items, filter_relaxed, deadline…"""
+    model: ModelName | None = None
+    scenario: str | None = None
+    experiment: None = None
+    """reserved"""
+    next_cursor: str | None = None
+    counts: Counts = msgspec.field(default_factory=Counts)
+    took_ms: float = 0.0
+
+
+class Answers(Reply):
+    """Answers of a batch, in order."""
+
+    answers: list[Answer]
+
+
+class SimilarUser(Reply):
+    """A user of like taste."""
+
+    user_id: str
+    score: float
+
+
+class SimilarUsers(Reply):
+    """Users, the most like first."""
+
+    users: list[SimilarUser]
+
+
+class Step(Reply):
+    """One stage of the way to an answer, for one item."""
+
+    stage: str
+    """retrieve, availability, filter, seen, boosts, pins, max_per, diversity, limit"""
+    passed: bool
+    detail: str
+
+
+class Trace(Reply):
+    """Why and why not: the stages an item passed, its rank if it was shown, and what its score stands on."""
+
+    user_id: str
+    item_id: str
+    recommended: bool
+    rank: int | None
+    score: float | None
+    steps: list[Step]
+    reasons: list[Because]
+    model: ModelName | None
+
+
+class Problem(Reply, omit_defaults=True):
+    """RFC 9457 problem details."""
+
+    title: str
+    status: int
+    code: str
+    detail: str
+    type: str = "about:blank"
+    errors: list[dict[str, Any]] = []
+    request_id: str | None = None

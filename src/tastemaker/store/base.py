@@ -1,0 +1,342 @@
+"""What a store holds and promises; `open_store(url)` opens one.
+
+```
+Store.add_events ──▶ events ──▶ history, seen, popular ──▶ the next answer
+                 └─▶ dead_letters: what was refused, and why
+Store.put_items  ──▶ items ──▶ changes(since) ──▶ the catalogue a service holds in memory
+```
+
+A write is durable when its method returns: it survives a killed process and a power cut. Reads see every write that returned before
+they began, in this process and in others. All methods may be called from several threads at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar
+
+import pyarrow as pa
+
+MAX_ID_BYTES = 256
+"""An id is UTF-8 text of 1 to this many bytes."""
+
+Kind = str
+"""What a user did: view, cart, purchase, rating, like… any short name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing a user did."""
+
+    user_id: str
+    item_id: str
+    time: int
+    """µs since 1970 UTC"""
+    kind: Kind = "view"
+    value: float = 1.0
+    event_id: str | None = None
+    """the sender's name for it: the same one twice has one effect; events without are all kept"""
+    session_id: str | None = None
+    recommendation_id: str | None = None
+    """the answer that showed the item"""
+    position: int | None = None
+    """its rank there, 1 for the first"""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """context, properties and impressions as sent; JSON"""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An event that was not taken."""
+
+    index: int
+    """its place in the batch, from 0"""
+    code: str
+    """short and stable: too_old, too_new, id_too_long, not_finite…"""
+    detail: str
+    raw: Any = None
+    """as sent, for the dead letters"""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An item of the catalogue."""
+
+    item_id: str
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    """title, price, tags…: JSON scalars or lists of them"""
+    categories: tuple[str, ...] = ()
+    available_from: int | None = None
+    """µs; not recommended before"""
+    expires_at: int | None = None
+    """µs; not recommended from then on"""
+    hidden: bool = False
+    embedding: tuple[float, ...] | None = None
+    """a vector of the caller's own, for likeness of new items"""
+    deleted: bool = False
+    """a tombstone: kept so that `changes` can tell"""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """What is known of a user besides events."""
+
+    user_id: str
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One event of a user's history."""
+
+    item_id: str
+    time: int
+    kind: Kind
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a batch of events."""
+
+    accepted: int
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An answer that was given: what, to whom, by which model."""
+
+    recommendation_id: str
+    user_id: str | None
+    time: int
+    item_ids: tuple[str, ...]
+    """in order of rank"""
+    source: str
+    """the model's name and version ("sasrec/17") or the fallback's"""
+    request: Mapping[str, Any] = field(default_factory=dict)
+    """as asked, for the next page; JSON"""
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some rows and where to go on."""
+
+    rows: list[T]
+    next: str | None
+    """an opaque cursor, None at the end"""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key; the secret itself is shown once and never kept."""
+
+    key_id: str
+    digest: bytes
+    """sha256 of the secret"""
+    scopes: frozenset[str]
+    name: str
+    created: int
+    revoked: int | None = None
+    signs_users: bool = False
+    """whether user ids must come with a token signed by this key's secret (browser keys)"""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """A trained model known to the store."""
+
+    name: str
+    version: int
+    path: str
+    """of its artifact"""
+    created: int
+    state: Literal["candidate", "refused", "promoted", "retired"] = "candidate"
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """metrics, gate, training job; JSON"""
+
+
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Long work: a training, an erasure, a backup."""
+
+    job_id: str
+    kind: str
+    state: JobState
+    created: int
+    updated: int
+    progress: float = 0.0
+    """0 … 1"""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    """what was asked, and the result or the error; JSON"""
+
+
+class Store(Protocol):
+    """Live data behind one interface; SQLite and PostgreSQL pass one conformance suite."""
+
+    url: str
+
+    # events
+    def add_events(self, events: Sequence[Event], rejected: Sequence[Rejected] = ()) -> Taken:
+        """Keeps a batch, all of it or (when this raises) nothing; `rejected` go to the dead letters with it.
+
+        An event whose `event_id` is known changes nothing and counts as a duplicate. Unknown users and items are made known.
+        Calls from several threads are committed together where that is faster (group commit).
+        """
+
+    def history(self, user_id: str, limit: int | None = None) -> list[Done]:
+        """The newest `limit` events of a user, oldest first; equal times in the order they arrived."""
+
+    def histories(self, user_ids: Sequence[str], limit: int | None = None) -> list[list[Done]]:
+        """As `history` for many users in one question to the database, in the order asked."""
+
+    def seen(self, user_ids: Sequence[str], kinds: Iterable[Kind] | None = None, since: int | None = None) -> list[set[str]]:
+        """Items each user ever met (of `kinds`, from time `since` on): exact for histories of any length, retention included."""
+
+    def events(
+        self,
+        *,
+        user_id: str | None = None,
+        item_id: str | None = None,
+        kind: Kind | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> Page[Event]:
+        """Events by user or item, newest first."""
+
+    def counts(
+        self, since: int, until: int | None = None, kinds: Iterable[Kind] | None = None, per_user: int = 3
+    ) -> dict[str, int]:
+        """Events of each item since a time; a user adds at most `per_user` to an item, so nobody alone makes a bestseller."""
+
+    def scan_events(self, batch_size: int = 65_536, after: int = 0) -> Iterator[pa.RecordBatch]:
+        """All events in the order they arrived, for training: sequence, user_id, item_id, time (µs), kind, value.
+
+        `after` is a sequence: only later events.
+        """
+
+    def last_sequence(self) -> int:
+        """Sequence of the newest event; 0 when there is none."""
+
+    def dead_letters(self, cursor: str | None = None, limit: int = 100) -> Page[Mapping[str, Any]]:
+        """Refused events, newest first: time, code, detail, raw."""
+
+    # catalogue and users
+    def put_items(self, items: Sequence[Item]) -> None:
+        """Inserts or replaces."""
+
+    def delete_item(self, item_id: str) -> bool:
+        """Makes a tombstone; False when there is no such item. Events of the item stay."""
+
+    def item(self, item_id: str) -> Item | None:
+        """None when unknown or deleted."""
+
+    def items(self, cursor: str | None = None, limit: int = 100) -> Page[Item]:
+        """The catalogue by item id, without tombstones."""
+
+    def changes(self, since: int, limit: int = 10_000) -> tuple[list[Item], int]:
+        """Items changed after a change number, tombstones and items only met in events included, and the newest number given.
+
+        Ask again with that number until nothing comes; 0 begins at the beginning.
+        """
+
+    def put_users(self, users: Sequence[User]) -> None:
+        """Inserts or replaces."""
+
+    def user(self, user_id: str) -> User | None:
+        """None when never put and without an event."""
+
+    def users(self, cursor: str | None = None, limit: int = 100) -> Page[User]:
+        """Users by id."""
+
+    def merge_users(self, source: str, target: str) -> int:
+        """Gives all events of `source` to `target` (an anonymous visitor becomes known) and removes `source`; how many moved."""
+
+    def erase_user(self, user_id: str) -> Mapping[str, int]:
+        """Removes every trace of a user; the receipt says how many rows of each table went.
+
+        Erased ids are kept as hashes only, so that training from an older export can leave them out (`erased`).
+        """
+
+    def erased(self, user_ids: Sequence[str]) -> list[bool]:
+        """Whether each id was erased and has not come back since."""
+
+    def export_user(self, user_id: str) -> Mapping[str, Any]:
+        """Everything held on a user, as JSON."""
+
+    # answers
+    def add_answers(self, answers: Sequence[Shown]) -> None:
+        """Keeps what was shown."""
+
+    def answer(self, recommendation_id: str) -> Shown | None:
+        """None when unknown or past its retention."""
+
+    # keys, models, jobs, audit
+    def add_key(self, key: Key) -> None: ...
+    def keys(self) -> list[Key]: ...
+    def revoke_key(self, key_id: str, time: int) -> bool: ...
+
+    def add_model(self, name: str, path: str, facts: Mapping[str, Any]) -> ModelVersion:
+        """A new version, numbered from 1 in each name."""
+
+    def models(self, name: str | None = None) -> list[ModelVersion]:
+        """Newest first."""
+
+    def set_model(
+        self, name: str, version: int, *, state: str | None = None, facts: Mapping[str, Any] | None = None
+    ) -> ModelVersion:
+        """Changes state or facts. Promoting is atomic: the version promoted before, of any name, is retired in the same transaction."""
+
+    def promoted(self) -> ModelVersion | None:
+        """The version in use."""
+
+    def put_job(self, job: Job) -> None: ...
+    def job(self, job_id: str) -> Job | None: ...
+    def jobs(self, kind: str | None = None, limit: int = 100) -> list[Job]: ...
+
+    def claim_job(self, kind: str) -> Job | None:
+        """The oldest queued job, set to running; no two callers get the same one."""
+
+    def audit(self, actor: str, action: str, detail: Mapping[str, Any]) -> None:
+        """Keeps who did what; never with secrets."""
+
+    def audit_log(self, cursor: str | None = None, limit: int = 100) -> Page[Mapping[str, Any]]: ...
+
+    # the store itself
+    def setting(self, name: str, value: str | None = None) -> str | None:
+        """Reads a setting, or writes it when a value is given (a signing secret, retention)."""
+
+    def retain(self, *, events_days: float | None = None, answers_days: float | None = None) -> Mapping[str, int]:
+        """Removes what is older; items seen stay known as seen. How many rows of each table went."""
+
+    def backup(self, path: str) -> Mapping[str, Any]:
+        """A consistent copy while in use; counts and checksums to verify it by."""
+
+    def verify(self) -> Mapping[str, Any]:
+        """Checks the store's integrity; raises StoreError when damaged."""
+
+    def statistics(self) -> Mapping[str, int | float]:
+        """Rows of each table, bytes, bytes per event."""
+
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+def open_store(url: str, *, migrate: bool = True) -> Store:
+    """Opens the store at `sqlite:///path`, a plain file path, `postgresql://…` or `memory:`; makes or upgrades its tables.
+
+    Raises:
+        StoreError: the database cannot be reached, is damaged, or was written by a newer version.
+    """
+    from tastemaker.store.sql import SqlStore
+
+    return SqlStore(url, migrate=migrate)
