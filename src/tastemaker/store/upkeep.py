@@ -36,7 +36,13 @@ class Upkeep(Part):
         gone, after = 0, 0
         while True:
             with self.db.writing() as connection:
-                last = sa.select(table.c.sequence).where(table.c.sequence > after).order_by(table.c.sequence).limit(_STRETCH).subquery()
+                last = (
+                    sa.select(table.c.sequence)
+                    .where(table.c.sequence > after)
+                    .order_by(table.c.sequence)
+                    .limit(_STRETCH)
+                    .subquery()
+                )
                 end = connection.execute(sa.select(sa.func.max(last.c.sequence))).scalar()
                 if end is None:
                     return gone
@@ -51,7 +57,9 @@ class Upkeep(Part):
             tally.fold(self.db, cursor)
             cursor.execute(self.db.sql("DELETE FROM tallies WHERE level = 0 AND bucket < ?"), (first,))
             cursor.execute(
-                self.db.sql("INSERT INTO settings (name, value) VALUES ('hours_from', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"),
+                self.db.sql(
+                    "INSERT INTO settings (name, value) VALUES ('hours_from', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+                ),
                 (str(first),),
             )
 
