@@ -130,9 +130,7 @@ class Database:
             return
         if not migrate:
             raise StoreError(
-                f"{self.name} at revision {self._revision() or 'none'}",
-                expected=f"revision {HEAD}",
-                hint="open it with migrate=True",
+                f"{self.name} at revision {self._revision() or 'none'}", expected=f"revision {HEAD}", hint="open it with migrate=True"
             )
         from tastemaker.store.migrations import upgrade
 

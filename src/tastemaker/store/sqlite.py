@@ -67,9 +67,7 @@ class SQLite(Database):
     def error(self, error: BaseException) -> StoreError:
         text = str(error)
         if "locked" in text or "busy" in text:
-            return StoreError(
-                f"{self.name} is locked by another process", hint="is a long write or a backup running? try again"
-            )
+            return StoreError(f"{self.name} is locked by another process", hint="is a long write or a backup running? try again")
         if "malformed" in text or "not a database" in text:
             return StoreError(f"{self.name} is damaged or no SQLite database", hint="restore it: tastemaker store restore")
         return super().error(error)

@@ -26,6 +26,8 @@ WIDTHS = (1, 24, 24 * 16, 24 * 256)
 """hours in a bucket of each level"""
 LOG_ROWS = 20_000
 """The log is added up when it is so long: one write of a hot row instead of dozens."""
+HOURS_KEPT = 9 * 24
+"""Tallies by the hour are kept for so many hours; older windows begin and end at midnight UTC."""
 
 
 def newest(times: list[int]) -> list[int]:
@@ -71,6 +73,17 @@ def fold(db: Database, cursor: Any) -> None:
     cursor.execute("DELETE FROM tally_log")
 
 
+def keep_hours_from(db: Database, cursor: Any, first: int) -> None:
+    """Forgets tallies of earlier hours: they are kept by the day only from now on; within a write."""
+    cursor.execute("SELECT value FROM settings WHERE name = 'hours_from'")
+    found = cursor.fetchone()
+    if found and int(found[0]) >= first:
+        return
+    cursor.execute(db.sql("DELETE FROM tallies WHERE level = 0 AND bucket < ?"), (first,))
+    text = "INSERT INTO settings (name, value) VALUES ('hours_from', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+    cursor.execute(db.sql(text), (str(first),))
+
+
 def count(db: Database, cursor: Any, since: int, until: int | None, kinds: list[int] | None) -> dict[int, int]:
     """Events of each item key in the hours [since, until), in one statement, so that it sees one state."""
     cursor.execute("SELECT value FROM settings WHERE name = 'hours_from'")
@@ -83,11 +96,7 @@ def count(db: Database, cursor: Any, since: int, until: int | None, kinds: list[
     values: list[int] = []
     picked = f" AND kind IN ({','.join(map(str, kinds))})" if kinds is not None else ""
     for level, first, end in cover(since, until):
-        parts.append(
-            f"SELECT item_key, n FROM tallies WHERE level = {level} AND bucket >= ?"
-            + (" AND bucket < ?" if end is not None else "")
-            + picked
-        )
+        parts.append(f"SELECT item_key, n FROM tallies WHERE level = {level} AND bucket >= ?" + (" AND bucket < ?" if end is not None else "") + picked)
         values += [first] if end is None else [first, end]
     parts.append("SELECT item_key, n FROM tally_log WHERE hour >= ?" + (" AND hour < ?" if until is not None else "") + picked)
     values += [since] if until is None else [since, until]

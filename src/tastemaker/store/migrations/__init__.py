@@ -27,9 +27,7 @@ def upgrade(connection: sa.Connection, revision: str | None, name: str, to: str 
     known = [step.revision for step in script.walk_revisions()]
     if revision is not None and revision not in known:
         raise StoreError(
-            f"{name} at revision {revision!r}",
-            expected=f"a revision up to {known[0]!r}",
-            hint="a newer tastemaker wrote it; update this one",
+            f"{name} at revision {revision!r}", expected=f"a revision up to {known[0]!r}", hint="a newer tastemaker wrote it; update this one"
         )
     config.attributes["connection"] = connection
     command.upgrade(config, to)
