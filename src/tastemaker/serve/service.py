@@ -88,7 +88,7 @@ class Service:
             clock: µs since 1970.
             follow: whether to look for changes of the catalogue by other processes in the background.
         """
-        settings = ServeSettings() if settings is None else settings
+        settings = ServeSettings.parse({}) if settings is None else settings
         self.settings, self.store, self._clock = settings, store, clock
         self._live = Live(store)
         self._guard = Guard(pause_seconds=settings.store_pause_seconds)
