@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from tastemaker import __version__
-from tastemaker.cli import ask, data, demo, machine, train
+from tastemaker.cli import ask, data, demo, machine, store, train
 from tastemaker.cli.frame import add, group
 
 app = group()
 _data = group(help="Import events, and look at them.")
+_store = group(help="Look after the store that a service works on.")
 
 
 def _print_version(asked: bool) -> None:
@@ -33,3 +34,5 @@ add(app, demo.demo)
 app.add_typer(_data, name="data")
 add(_data, data.import_, data.describe)
 add(app, train.train, train.evaluate, train.compare, ask.recommend, ask.similar, machine.models, train.runs, machine.doctor)
+app.add_typer(_store, name="store")
+add(_store, store.import_, store.backup, store.restore, store.verify, store.statistics)

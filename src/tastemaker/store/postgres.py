@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from tastemaker.errors import MissingExtraError, StoreError
-from tastemaker.store.database import Database, without_password
+from tastemaker.store.database import Database, Pair, without_password
 
 SCHEMA = "tastemaker"
 LOCK = 0x7461737465  # "taste": the advisory lock of whoever writes
@@ -30,7 +30,9 @@ class Postgres(Database):
         try:
             parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
         except (sa.exc.ArgumentError, ValueError):
-            raise StoreError(f"the URL {without_password(url)!r}", expected="postgresql://user:password@host/database") from None
+            raise StoreError(
+                f"the URL {without_password(url)!r}", expected="postgresql://user:password@host/database"
+            ) from None
         engine = sa.create_engine(
             parsed,
             pool_size=16,
@@ -58,7 +60,7 @@ class Postgres(Database):
     def _connected(connection: Any, record: object) -> None:
         connection.prepare_threshold = 2
         connection.execute(f"SET search_path TO {SCHEMA}")
-        connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+        connection.execute(f"SET lock_timeout = {int(LOCK_SECONDS * 1000)}")
         connection.execute("SET idle_in_transaction_session_timeout = '60s'")
         connection.execute("SET client_min_messages = warning")
 
@@ -69,10 +71,9 @@ class Postgres(Database):
         connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
 
     def prepare(self, *, migrate: bool) -> None:
-        if migrate:
+        if migrate and not self.has_tables():
             with self.writing() as connection:
-                if not sa.inspect(connection).has_schema(SCHEMA):
-                    connection.execute(sa.schema.CreateSchema(SCHEMA))
+                connection.execute(sa.schema.CreateSchema(SCHEMA, if_not_exists=True))
         super().prepare(migrate=migrate)
 
     def has_tables(self) -> bool:
@@ -92,7 +93,6 @@ class Postgres(Database):
         return list(cursor.execute(text.replace("IN {}", "= ANY(%s)"), (list(values),)).fetchall()) if values else []
 
     def histories(self, cursor: Any, user_ids: Sequence[bytes], limit: int | None) -> list[list[Any]]:
-        """Newest first: time, item_key, kind, value."""
         cursor.execute(
             "SELECT asked.place, e.time, e.item_key, e.kind, e.value FROM unnest(%s::bytea[]) WITH ORDINALITY AS asked(user_id, place) "
             "JOIN users USING (user_id) CROSS JOIN LATERAL (SELECT time, sequence, item_key, kind, value FROM events "
@@ -106,7 +106,6 @@ class Postgres(Database):
         return found
 
     def seen(self, cursor: Any, user_ids: Sequence[bytes], kinds: Sequence[int] | None, since: int | None) -> list[list[int]]:
-        """Item keys of each user."""
         text = (
             "SELECT DISTINCT asked.place, seen.item_key FROM unnest(%s::bytea[]) WITH ORDINALITY AS asked(user_id, place) "
             "JOIN users USING (user_id) JOIN seen USING (user_key) WHERE true"
@@ -123,8 +122,7 @@ class Postgres(Database):
             found[place - 1].append(item)
         return found
 
-    def seen_of(self, cursor: Any, pairs: Sequence[tuple[int, int, int]]) -> list[tuple[Any, ...]]:
-        """Rows of `seen` for (user, item, kind), None where there is none."""
+    def seen_of(self, cursor: Any, pairs: Sequence[Pair]) -> list[tuple[int | None, ...] | None]:
         users, items, kinds = (list(column) for column in zip(*pairs, strict=True)) if pairs else ([], [], [])
         cursor.execute(
             "SELECT asked.place, last, second, third FROM unnest(%s::int[], %s::int[], %s::smallint[]) WITH ORDINALITY "
@@ -137,7 +135,6 @@ class Postgres(Database):
         return found
 
     def insert(self, cursor: Any, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-        """Many rows at once."""
         if len(rows) < 20:
             marks = ",".join(["(" + ",".join(["%s"] * len(columns)) + ")"] * len(rows))
             if rows:
@@ -150,7 +147,6 @@ class Postgres(Database):
                 copy.write_row(row)
 
     def put_seen(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> None:
-        """(user, item, kind, last, second, third), replacing."""
         if not rows:
             return
         cursor.execute(
@@ -161,13 +157,19 @@ class Postgres(Database):
 
     def check(self) -> Mapping[str, Any]:
         with self.cursor() as cursor:
-            cursor.execute("SELECT COUNT(*) FROM pg_index JOIN pg_class ON oid = indexrelid WHERE NOT indisvalid AND relnamespace = %s::regnamespace", (SCHEMA,))
+            cursor.execute(
+                "SELECT COUNT(*) FROM pg_index JOIN pg_class ON oid = indexrelid WHERE NOT indisvalid AND relnamespace = %s::regnamespace",
+                (SCHEMA,),
+            )
             if cursor.fetchone()[0]:
                 raise StoreError(f"{self.name} is damaged: an index is not valid", hint="restore it: tastemaker store restore")
         return {"indexes": "ok"}
 
     def size(self, cursor: Any) -> int:
-        cursor.execute("SELECT COALESCE(SUM(pg_total_relation_size(oid)), 0) FROM pg_class WHERE relkind = 'r' AND relnamespace = %s::regnamespace", (SCHEMA,))
+        cursor.execute(
+            "SELECT COALESCE(SUM(pg_total_relation_size(oid)), 0) FROM pg_class WHERE relkind = 'r' AND relnamespace = %s::regnamespace",
+            (SCHEMA,),
+        )
         return int(cursor.fetchone()[0])
 
     def backup(self, path: str) -> Mapping[str, Any]:
