@@ -146,6 +146,17 @@ class Postgres(Database):
             for row in rows:
                 copy.write_row(row)
 
+    def new_seen(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> list[int]:
+        if not rows:
+            return []
+        cursor.execute(
+            "INSERT INTO seen SELECT * FROM unnest(%s::int[], %s::int[], %s::smallint[], %s::bigint[], %s::bigint[], %s::bigint[]) "
+            "ON CONFLICT DO NOTHING RETURNING user_key, item_key, kind",
+            [list(column) for column in zip(*rows, strict=True)],
+        )
+        new = {tuple(row) for row in cursor}
+        return [place for place, row in enumerate(rows) if row[:3] not in new]
+
     def put_seen(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> None:
         if not rows:
             return
