@@ -61,7 +61,7 @@ class Postgres(Database):
         connection.prepare_threshold = 2
         connection.execute(f"SET search_path TO {SCHEMA}")
         connection.execute(f"SET lock_timeout = {int(LOCK_SECONDS * 1000)}")
-        connection.execute("SET idle_in_transaction_session_timeout = '60s'")
+        connection.execute("SET idle_in_transaction_session_timeout = '10min'")
         connection.execute("SET client_min_messages = warning")
 
     def begin_write(self, connection: Any, *, lazy: bool) -> None:

@@ -52,7 +52,7 @@ class SQLite(Database):
         writer = sa.create_engine(url, pool_size=1, max_overflow=0, **options)  # one, so that its cache stays valid
         super().__init__(engine, "memory:" if self._folder else str(self.path), writer)
         self._setup = threading.Lock()
-        self._log = self.path.with_name(self.path.name + "-wal")
+        self._log = Path(f"{self.path}-wal")
         self._copied_at = 0
         self._copier: threading.Thread | None = None
         event.listen(engine, "connect", lambda connection, _: self._connected(connection, CACHE_READER))
