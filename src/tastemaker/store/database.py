@@ -62,6 +62,7 @@ class Database(ABC):
             except Exception as error:
                 if self.engine.dialect.is_disconnect(error, connection.driver_connection, None):  # type: ignore[arg-type]
                     connection.invalidate(error)
+                    self.engine.dispose()  # the others are as dead
                 raise
             finally:
                 connection.close()
