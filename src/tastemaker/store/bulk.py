@@ -138,7 +138,7 @@ def _times(table: pa.Table) -> np.ndarray:
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
     times = np.asarray(pc.fill_null(column.cast(pa.int64()), 0).to_numpy())
-    if len(times) and not (EARLIEST <= times.min() and times.max() <= LATEST):
+    if len(times) and not (times.min() >= EARLIEST and times.max() <= LATEST):
         raise DataError(f"times from {times.min()} to {times.max()}", expected="µs since 1970 UTC, between the years 1 and 9999")
     return times
 
