@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from tastemaker import __version__
-from tastemaker.cli import ask, data, demo, machine, store, train
+from tastemaker.cli import ask, data, demo, machine, store, train, versions
 from tastemaker.cli.frame import add, group
 
 app = group()
 _data = group(help="Import events, and look at them.")
 _store = group(help="Look after the store that a service works on.")
+_versions = group(help="Trained models of a store: which there are, which one is in use.")
 
 
 def _print_version(asked: bool) -> None:
@@ -36,3 +37,5 @@ add(_data, data.import_, data.describe)
 add(app, train.train, train.evaluate, train.compare, ask.recommend, ask.similar, machine.models, train.runs, machine.doctor)
 app.add_typer(_store, name="store")
 add(_store, store.import_, store.backup, store.restore, store.verify, store.statistics)
+app.add_typer(_versions, name="versions")
+add(_versions, versions.list_, versions.add, versions.promote, versions.rollback)
