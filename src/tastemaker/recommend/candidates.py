@@ -14,7 +14,8 @@ from tastemaker.data.interactions import Histories
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.errors import ConfigError
 from tastemaker.index.exact import top_k
-from tastemaker.models.base import Model, Query, RetrievalModel
+from tastemaker.models.base import Model, Query
+from tastemaker.recommend.scoring import Scoring
 
 Scorer = Callable[[Query, Tensor | None], Tensor]
 """Scores of a query: (batch, num_items), or (batch, candidates) for the given item codes."""
@@ -80,20 +81,11 @@ def retrieve(
     )
 
 
-def scorer(model: Model, device: torch.device | str | None = None) -> Scorer:
+def scorer(model: Model, device: torch.device | str | None = None) -> Scoring:
     """The model's scoring as a function; a retrieval model's item vectors are computed here, once."""
     if device is not None:
         model.to(device)
-    model.eval()
-    if not isinstance(model, RetrievalModel):
-        return model.score
-    with torch.inference_mode():
-        vectors = model.encode_item()
-
-    def dot(query: Query, items: Tensor | None = None) -> Tensor:
-        return model.encode_user(query) @ (vectors if items is None else vectors[items]).T
-
-    return dot
+    return Scoring(model)
 
 
 def rank(

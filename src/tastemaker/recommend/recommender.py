@@ -19,6 +19,7 @@ from tastemaker.errors import DataError
 from tastemaker.models.base import Model, Query, RetrievalModel
 from tastemaker.recommend.candidates import Candidates, Scorer, device_of, rank, scorer
 from tastemaker.recommend.reasons import Reason, effects, strongest
+from tastemaker.recommend.scoring import Scoring
 
 REASONS = 3
 """Reasons given for a recommendation at most."""
@@ -219,7 +220,7 @@ class Recommender:
         itself = Histories.of([[code]])
         fallback: Literal["", "co-occurrence"] = ""
         if isinstance(self.model, RetrievalModel):
-            score = _fixed(self._directions @ self._directions[code])
+            score: Scorer = _fixed(self._score.directions @ self._score.directions[code])
         elif self._impersonal:
             score, fallback = _fixed(self._co_occurrence(code)), "co-occurrence"
         else:
@@ -252,17 +253,8 @@ class Recommender:
         return self._reasons(UNKNOWN, history, self.items.encode([item], strict=True), limit)[0]
 
     @cached_property
-    def _score(self) -> Scorer:
+    def _score(self) -> Scoring:
         return scorer(self.model)
-
-    @cached_property
-    def _directions(self) -> Tensor:
-        """Item vectors less their mean, of length 1 (num_items, dim)."""
-        assert isinstance(self.model, RetrievalModel)
-        with torch.inference_mode():
-            vectors = self.model.encode_item().float()
-            # what is common to all items (a bias column, say) moves no ranking, so it is no likeness either
-            return torch.nn.functional.normalize(vectors - vectors[FIRST:].mean(dim=0), dim=-1)
 
     @cached_property
     def _audience(self) -> np.ndarray:

@@ -84,11 +84,118 @@ class ItemBody(Body):
     embedding: Annotated[list[Finite], Meta(max_length=4096)] | None = None
 
 
+class ItemPatch(Body):
+    """Changes of an item: what is left out stays; a property set to null is removed."""
+
+    properties: Properties | msgspec.UnsetType = msgspec.UNSET
+    categories: Annotated[list[Annotated[str, Meta(max_length=256)]], Meta(max_length=100)] | msgspec.UnsetType = msgspec.UNSET
+    available_from: Time | msgspec.UnsetType | None = msgspec.UNSET
+    expires_at: Time | msgspec.UnsetType | None = msgspec.UNSET
+    hidden: bool | msgspec.UnsetType = msgspec.UNSET
+    embedding: Annotated[list[Finite], Meta(max_length=4096)] | msgspec.UnsetType | None = msgspec.UNSET
+
+
 class UserBody(Body):
     """A user as put; `user_id` only in batches."""
 
     user_id: Id | None = None
     properties: Properties = {}
+
+
+class UserPatch(Body):
+    """Changes of a user: a property set to null is removed."""
+
+    properties: Properties = {}
+
+
+class ItemReply(Reply):
+    """An item as held."""
+
+    item_id: str
+    properties: Properties
+    categories: list[str]
+    available_from: str | None
+    expires_at: str | None
+    hidden: bool
+    embedding: list[float] | None = None
+
+
+class ItemsReply(Reply):
+    """A page of the catalogue."""
+
+    items: list[ItemReply]
+    next_cursor: str | None
+
+
+class UserReply(Reply):
+    """A user as held."""
+
+    user_id: str
+    properties: Properties
+
+
+class UsersReply(Reply):
+    """A page of users."""
+
+    users: list[UserReply]
+    next_cursor: str | None
+
+
+class RowRejected(Reply):
+    """A row of a batch that was not taken, and why."""
+
+    index: int
+    code: str
+    detail: str
+
+
+class RowsTaken(Reply):
+    """What became of a batch of items or users."""
+
+    accepted: int
+    rejected: list[RowRejected]
+
+
+class Merged(Reply):
+    """What a merge moved."""
+
+    events: int
+
+
+class JobReply(Reply):
+    """Long work and how far it is."""
+
+    job_id: str
+    kind: str
+    state: str
+    progress: float
+    created: str
+    updated: str
+    detail: Properties
+
+
+class EventReply(Reply, omit_defaults=True):
+    """An event as held."""
+
+    user_id: str
+    item_id: str
+    type: str
+    value: float
+    timestamp: str
+    event_id: str | None = None
+    session_id: str | None = None
+    recommendation_id: str | None = None
+    position: int | None = None
+    impressions: list[str] = []
+    context: Properties = {}
+    properties: Properties = {}
+
+
+class EventsReply(Reply):
+    """A page of events, newest first."""
+
+    events: list[EventReply]
+    next_cursor: str | None
 
 
 # ── recommendations ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,171 @@
+"""What is asked, and what becomes of it on the way to an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tastemaker.data.vocabulary import UNKNOWN
+from tastemaker.serve.ids import checked
+from tastemaker.serve.masks import Gate, Masks
+from tastemaker.serve.settings import ServeSettings
+from tastemaker.serve.view import View
+from tastemaker.serve.wire import Recommend, RecommendSession, SeenRule
+
+EVERYTHING = SeenRule()
+"""`exclude_seen: true`"""
+
+
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """A request, with what was shown before where it is for a next page or for one of several shelves."""
+
+    request: Recommend
+    before: tuple[str, ...] = ()
+    """items of the pages before"""
+    previous: tuple[str, ...] = ()
+    """recommendation ids of the pages before, the first one first"""
+    shelves: tuple[Ask, ...] = ()
+    """asks of the same batch, earlier in it, none of whose items may come again"""
+    record: bool = True
+    """whether the answer is kept in the store"""
+    arrived: float | None = None
+    """`time.perf_counter()` when it was received; None: now"""
+
+
+@dataclass(slots=True, eq=False)
+class Past:
+    """What a user did, as the model reads it: oldest first."""
+
+    codes: list[int] = field(default_factory=list)
+    """of items; those the model does not know included"""
+    times: list[int] = field(default_factory=list)
+    """µs"""
+    values: list[float] = field(default_factory=list)
+    user_code: int = UNKNOWN
+
+    def add(self, code: int, time: int, value: float) -> None:
+        """One more event."""
+        self.codes.append(code)
+        self.times.append(time)
+        self.values.append(value)
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """One request on its way."""
+
+    ask: Ask
+    gate: Gate
+    """what may be recommended at all"""
+    boosts: list[tuple[np.ndarray, float]]
+    """mask and weight"""
+    pins: dict[int, int]
+    """code by place, from 0"""
+    banned: set[int]
+    """codes not to come: excluded, shown before, pinned, seen"""
+    deadline: float
+    """`time.perf_counter()` by which to answer"""
+    seen_rule: SeenRule | None
+    """None: what was seen may come again"""
+    user: str | None
+    """whose history to read; None for sessions and for nobody"""
+    past: Past = field(default_factory=Past)
+    seen: set[int] = field(default_factory=set)
+    """codes left out because the user met them; in `banned` too"""
+    origin: str = "model"
+    """model or popular: what scores the items"""
+    status: str = "ok"
+    fallback: str | None = None
+    warnings: list[str] = field(default_factory=list)
+    depth: int = 0
+    """candidates to take from the top"""
+    head: list[int] = field(default_factory=list)
+    """codes that come first: found under the filter before it was lifted, or of an earlier answer"""
+    relaxed: bool = False
+    codes: list[int] = field(default_factory=list)
+    """the list, once `done`"""
+    scores: dict[int, float] = field(default_factory=dict)
+    sources: dict[int, str] = field(default_factory=dict)
+    """of codes that come from elsewhere than `origin`"""
+    done: bool = False
+
+    @property
+    def request(self) -> Recommend:
+        """What was asked."""
+        return self.ask.request
+
+    def warn(self, warning: str) -> None:
+        """Adds a warning, once."""
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+
+    def degrade(self, warning: str) -> None:
+        """Says that the list is not what it should have been."""
+        self.status = "degraded"
+        self.warn(warning)
+
+
+def row_of(ask: Ask, view: View, masks: Masks, settings: ServeSettings, now: int, started: float) -> Row:
+    """The request checked and put into codes.
+
+    Raises:
+        RequestError: an id or the filter is no good; the request cannot be answered as asked.
+    """
+    request = ask.request
+    gate = masks.gate(view, now, request.filter, request.parameters, request.context)
+    boosts = [
+        (masks.matching(view, boost.filter, request.parameters, request.context), boost.weight) for boost in request.boosts
+    ]
+    excluded = {view.code(item) for item in (*request.exclude_item_ids, *ask.before)} - {None}
+    session = isinstance(request, RecommendSession)
+    user = None if request.user_id is None else checked(request.user_id, "user_id")
+    for name in request.max_per:
+        view.columns.column(name)
+    rule = request.exclude_seen
+    row = Row(
+        ask,
+        gate,
+        boosts,
+        {},
+        excluded,  # type: ignore[arg-type]
+        (started if ask.arrived is None else ask.arrived)
+        + (settings.deadline_ms if request.deadline_ms is None else request.deadline_ms) / 1000,
+        (EVERYTHING if rule else None) if isinstance(rule, bool) else rule,
+        None if session else user,
+    )
+    _pin(row, view, now)
+    if isinstance(request, RecommendSession):
+        _read_session(row, request, view)
+    return row
+
+
+def _pin(row: Row, view: View, now: int) -> None:
+    """Pins of this page that may be shown; they pass by filters and what was seen, as they do by scores."""
+    may = view.open_at(now).mask
+    for pin in row.request.pins:
+        place = pin.position - 1 - len(row.ask.before)
+        if not 0 <= place < row.request.limit:
+            continue
+        code = view.code(pin.item_id)
+        if code is None or not may[code] or code in row.banned:
+            row.warn("pin_unavailable")
+        elif place not in row.pins:
+            row.pins[place] = code
+            row.sources[code] = "pin"
+            row.banned.add(code)
+
+
+def _read_session(row: Row, request: RecommendSession, view: View) -> None:
+    """The history of a session is in the request."""
+    rule = row.seen_rule
+    for event in request.events:
+        code = view.code(event.item_id)
+        if code is None:
+            row.warn("unknown_items")
+            continue
+        row.past.add(code, 0, 1.0)
+        if rule is not None and (rule.types is None or event.type in rule.types):
+            row.seen.add(code)
+    row.banned |= row.seen

@@ -1,0 +1,206 @@
+"""Desk: where a batch of requests becomes answers.
+
+```
+asks ─▶ rows (filters, pins, exclusions in codes) ─▶ histories ─▶ scores ─▶ masks, top-k ─▶ re-ranking ─▶ envelopes
+                                                        │ store slow or gone      │ model fails, or no time left
+                                                        └──────▶ the last list of that user, then the popular list: "degraded"
+```
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from tastemaker.errors import RequestError
+from tastemaker.log import logger
+from tastemaker.serve import histories
+from tastemaker.serve.asks import Ask, Row, row_of
+from tastemaker.serve.envelope import Envelopes
+from tastemaker.serve.guard import Guard
+from tastemaker.serve.held import Held
+from tastemaker.serve.live import Live
+from tastemaker.serve.masks import Masks
+from tastemaker.serve.rerank import chosen, first_depth, with_pins
+from tastemaker.serve.retrieve import Retriever
+from tastemaker.serve.settings import ServeSettings
+from tastemaker.serve.shelves import Shelves
+from tastemaker.serve.view import View
+from tastemaker.serve.wire import Answer, Recommend
+from tastemaker.store.base import Store
+
+_SHALLOW = 128
+"""Depths up to this are answered together; deeper ones by powers of two."""
+
+
+class Desk:
+    """Answers requests for lists; safe to use from several threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        live: Live,
+        guard: Guard,
+        masks: Masks,
+        shelves: Shelves,
+        envelopes: Envelopes,
+        settings: ServeSettings,
+        clock: Callable[[], int],
+    ) -> None:
+        self._store, self._live, self._guard, self._masks = store, live, guard, masks
+        self._shelves, self._envelopes, self._settings, self._clock = shelves, envelopes, settings, clock
+        self.retriever = Retriever()
+        self._model_seconds = 0.0
+        self.last: Held[tuple[str, ...]] = Held(settings.last_answers)
+        """the last good list of each user, for when the model cannot answer"""
+
+    def answer(self, asks: Sequence[Ask]) -> list[Answer | RequestError]:
+        """An answer for each request, or why there is none."""
+        started, now, view = time.perf_counter(), self._clock(), self._live.view
+        rows: list[Row | RequestError] = []
+        for ask in asks:
+            try:
+                rows.append(row_of(ask, view, self._masks, self._settings, now, started))
+            except RequestError as error:
+                rows.append(error)
+        good = [row for row in rows if isinstance(row, Row)]
+        self.fill(good, view, now)
+        answers = iter(self._envelopes.of(good, view, now, started))
+        for row in good:
+            if row.status == "ok" and row.user is not None and row.codes:
+                self.last.put(row.user, tuple(view.ids[code] for code in row.codes), row.user)
+        return [next(answers) if isinstance(row, Row) else row for row in rows]
+
+    def rows(self, asks: Sequence[Ask], view: View, now: int) -> list[Row]:
+        """The filled rows of some asks, for whoever wants to look into them.
+
+        Raises:
+            RequestError: one of them cannot be answered as asked.
+        """
+        started = time.perf_counter()
+        rows = [row_of(ask, view, self._masks, self._settings, now, started) for ask in asks]
+        self.fill(rows, view, now)
+        return rows
+
+    def line(self, row: Row, view: View) -> np.ndarray:
+        """The scores that a row's list was chosen from, float32 (size,)."""
+        return self.retriever.line(row, view, None if row.origin == "model" else self._shelves.popular(view, None)[0])
+
+    def matching(self, view: View, request: Recommend) -> np.ndarray:
+        """The items that a request's filter holds for, bool (size,)."""
+        return self._masks.matching(view, request.filter or "", request.parameters, request.context)
+
+    def fill(self, rows: Sequence[Row], view: View, now: int) -> None:
+        """Reads histories and fills the rows' lists."""
+        settings, started = self._settings, time.perf_counter()
+        if not rows:
+            return
+        left = max(row.deadline for row in rows) - started
+        budget = min(settings.store_budget_ms / 1000, max(left, 0.001))
+        histories.read(rows, view, self._store, self._guard, length=settings.history_length, budget_seconds=budget, now=now)
+        for row in rows:
+            self._set_origin(row, view)
+            row.depth = first_depth(row, settings.pool, view.size)
+        by_ask = {id(row.ask): row for row in rows}
+        waiting = list(rows)
+        while waiting:
+            for group in _groups(waiting):
+                self._retrieve(group, view, by_ask, now)
+            waiting = [row for row in waiting if not row.done]
+
+    def _set_origin(self, row: Row, view: View) -> None:
+        """Decides what scores the items for a row."""
+        reason = None
+        if view.scoring is None:
+            row.fallback = "popular"
+        elif row.status == "degraded":
+            reason = ""
+        elif time.perf_counter() + self._model_seconds > row.deadline:
+            reason = "deadline"
+        elif view.personal and not any(code < view.known for code in row.past.codes):
+            row.fallback = "popular"
+        if reason is not None:
+            self._give_up(row, view, reason)
+        elif row.fallback is not None:
+            row.origin = "popular"
+            if row.status == "ok":
+                row.status = "fallback"
+
+    def _give_up(self, row: Row, view: View, reason: str) -> None:
+        """The last good list of this user comes first, what is popular fills it up."""
+        if reason:
+            row.degrade(reason)
+        row.origin, row.fallback = "popular", "popular"
+        row.depth = min(row.depth + row.request.limit, view.size)
+        for item_id in (self.last.get(row.user) or ()) if row.user is not None else ():
+            code = view.code(item_id)
+            if (
+                code is not None
+                and row.gate.open[code]
+                and code not in row.banned
+                and len(row.head) < row.request.limit - len(row.pins)
+            ):
+                row.head.append(code)
+                row.sources[code] = "cached"
+        if row.head:
+            row.fallback = "cached"
+            row.banned.update(row.head)
+
+    def _retrieve(self, rows: Sequence[Row], view: View, by_ask: dict[int, Row], now: int) -> None:
+        """One scoring for rows of one origin; those that need to look deeper stay undone."""
+        model = rows[0].origin == "model"
+        depth = max(row.depth for row in rows)
+        try:
+            started = time.perf_counter()
+            popular = None if model else self._shelves.popular(view, None)[0]
+            codes, scores = self.retriever.best(rows, view, popular, depth)
+            if model:
+                took = time.perf_counter() - started
+                self._model_seconds += (took - self._model_seconds) * 0.1
+        except Exception as error:  # whatever a model may raise: while any source lives there is an answer
+            if not model:
+                raise
+            if len(rows) > 1:  # only whoever cannot be answered is to suffer
+                for row in rows:
+                    self._retrieve([row], view, by_ask, now)
+                return
+            logger.error("the model failed: %s", type(error).__name__, exc_info=error)
+            self._give_up(rows[0], view, "model_failed")
+            return
+        for row, found, values in zip(rows, codes, scores, strict=True):
+            found, values = found[: row.depth], values[: row.depth]  # what others look at must change nothing
+            self._finish(row, view, found[found > 0], values[found > 0], by_ask, now)
+
+    def _finish(self, row: Row, view: View, codes: np.ndarray, scores: np.ndarray, by_ask: dict[int, Row], now: int) -> None:
+        earlier = [by_ask[id(ask)] for ask in row.ask.shelves if id(ask) in by_ask]
+        if not all(other.done for other in earlier):
+            return
+        taken = {code for other in earlier for code in other.codes}
+        row.scores.update(zip(codes.tolist(), scores.tolist(), strict=True))
+        found = chosen(row, view, codes, scores, taken, now)
+        request, short = row.request, row.request.limit - len(row.pins) - len(found)
+        if short and len(codes) >= row.depth and row.depth < view.size:
+            row.depth = min(4 * row.depth, view.size)
+            return
+        if short and request.filter is not None and not request.strict_filter and not row.relaxed:
+            row.relaxed, row.head = True, found
+            row.gate = self._masks.gate(view, now, None, {}, {})
+            row.banned.update(found)
+            return
+        if row.relaxed and len(found) > len(row.head):
+            row.warn("filter_relaxed")
+        row.codes = with_pins(row, found)
+        if len(row.codes) < request.limit:
+            row.warn("insufficient_candidates")
+        row.done = True
+
+
+def _groups(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows of one origin and of like depth, in their order."""
+    groups: dict[tuple[str, int], list[Row]] = {}
+    for row in rows:
+        depth = 0 if row.depth <= _SHALLOW else row.depth.bit_length()
+        groups.setdefault((row.origin, depth), []).append(row)
+    return list(groups.values())

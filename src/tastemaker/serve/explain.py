@@ -1,0 +1,159 @@
+"""Explain: one item's way through every stage of one user's list, why and why not."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from tastemaker.serve.asks import Ask, Row
+from tastemaker.serve.desk import Desk
+from tastemaker.serve.envelope import model_name
+from tastemaker.serve.ids import checked
+from tastemaker.serve.masks import everything
+from tastemaker.serve.reasons import reasons_of
+from tastemaker.serve.times import to_text
+from tastemaker.serve.view import View
+from tastemaker.serve.wire import Explain, Recommend, Step, Trace
+
+_RERANKING = ("rotation", "diversity", "max_per")
+
+
+def explain(body: Explain, desk: Desk, view: View, now: int) -> Trace:
+    """The trace of `body.item_id` for `body.user_id`, with the request given or its defaults.
+
+    Raises:
+        RequestError: the request cannot be answered as asked.
+    """
+    user, item = checked(body.user_id, "user_id"), checked(body.item_id, "item_id")
+    request = msgspec.structs.replace(body.request or Recommend(), user_id=user)
+    row, *variants = _rows(request, desk, view, now)
+    code = view.code(item)
+    trace = Trace(
+        user_id=user,
+        item_id=item,
+        recommended=code in row.codes,
+        rank=row.codes.index(code) + 1 if code in row.codes else None,
+        score=None,
+        steps=[],
+        reasons=[],
+        model=model_name(view) if row.origin == "model" else None,
+    )
+    if code is None:
+        trace.steps.append(Step(stage="retrieve", passed=False, detail="nothing is known of this item"))
+        return trace
+    line = desk.line(row, view)
+    free = desk.line(_unmasked(row, view), view)
+    trace.score = float(free[code]) if np.isfinite(free[code]) else None
+    trace.steps = [
+        _retrieved(row, view, code, free),
+        _available(view, code, now),
+        _filtered(row, desk, view, code, now),
+        _seen(row, view, code),
+        *_boosted(row, code),
+        *_pinned(row, code),
+        *_reranked(row, variants, code),
+    ]
+    trace.steps.append(_cut(row, code, line))
+    trace.reasons = reasons_of(row, view, [code])[code]
+    return trace
+
+
+def _rows(request: Recommend, desk: Desk, view: View, now: int) -> list[Row]:
+    """The request's row, then those of the request with its re-ranking stages put in one after the other."""
+    bare = msgspec.structs.replace(request, rotation=None, diversity=0.0, max_per={})
+    steps = [request, bare]
+    for name in _RERANKING:
+        bare = msgspec.structs.replace(bare, **{name: getattr(request, name)})
+        steps.append(bare)
+    return desk.rows([Ask(one, record=False) for one in steps], view, now)
+
+
+def _unmasked(row: Row, view: View) -> Row:
+    """The same user and model, every item allowed."""
+    open_row = Row(row.ask, everything(view), row.boosts, {}, set(), row.deadline, None, row.user)
+    open_row.past, open_row.origin = row.past, row.origin
+    return open_row
+
+
+def _retrieved(row: Row, view: View, code: int, line: np.ndarray) -> Step:
+    place = 1 + int((line > line[code]).sum()) + int((line[:code] == line[code]).sum())
+    if row.origin != "model":
+        by = "by events, since there is no history of the user to go by" if row.status == "fallback" else "by events"
+    elif code >= view.known:
+        by = "as a newcomer, by the items it is like"
+    else:
+        by = f"by {view.model_name}"
+    return Step(
+        stage="retrieve",
+        passed=bool(np.isfinite(line[code])),
+        detail=f"scored {by}: place {place} of {view.size - 2} before anything is left out",
+    )
+
+
+def _available(view: View, code: int, now: int) -> Step:
+    item, passed = view.items[code], bool(view.open_at(now).mask[code])
+    detail = "available"
+    if item is not None and not passed:
+        if item.deleted:
+            detail = "deleted from the catalogue"
+        elif item.hidden:
+            detail = "hidden"
+        elif item.available_from is not None and item.available_from > now:
+            detail = f"available from {to_text(item.available_from)}"
+        elif item.expires_at is not None:
+            detail = f"expired at {to_text(item.expires_at)}"
+    return Step(stage="availability", passed=passed, detail=detail)
+
+
+def _filtered(row: Row, desk: Desk, view: View, code: int, now: int) -> Step:
+    request = row.request
+    if request.filter is None:
+        return Step(stage="filter", passed=True, detail="no filter was asked for")
+    passed = bool(desk.matching(view, request)[code])
+    relaxed = ", which was lifted to fill the list" if row.relaxed else ""
+    return Step(stage="filter", passed=passed, detail=f"{'matches' if passed else 'does not match'} the filter{relaxed}")
+
+
+def _seen(row: Row, view: View, code: int) -> Step:
+    if code in row.seen:
+        return Step(stage="seen", passed=False, detail="the user has met it")
+    if view.ids[code] in row.request.exclude_item_ids:
+        return Step(stage="seen", passed=False, detail="excluded by the request")
+    detail = "what was seen may come again" if row.seen_rule is None else "the user has not met it"
+    return Step(stage="seen", passed=True, detail=detail)
+
+
+def _boosted(row: Row, code: int) -> list[Step]:
+    weights = [weight for mask, weight in row.boosts if mask[code]]
+    if not row.boosts:
+        return []
+    detail = f"weighs {float(np.prod(weights)):g} times as much" if weights else "no boost matches"
+    return [Step(stage="boosts", passed=True, detail=detail)]
+
+
+def _pinned(row: Row, code: int) -> list[Step]:
+    places = [place for place, pinned in row.pins.items() if pinned == code]
+    return [Step(stage="pins", passed=True, detail=f"pinned at {places[0] + 1}")] if places else []
+
+
+def _reranked(row: Row, variants: list[Row], code: int) -> list[Step]:
+    """What each re-ranking stage did to the item's place."""
+    steps, before = [], variants[0]
+    for name, after in zip(_RERANKING, variants[1:], strict=True):
+        if getattr(row.request, name):
+            was, is_now = (
+                f"place {one.codes.index(code) + 1}" if code in one.codes else "not on the list" for one in (before, after)
+            )
+            steps.append(Step(stage=name, passed=code in after.codes or code not in before.codes, detail=f"{was} → {is_now}"))
+        before = after
+    return steps
+
+
+def _cut(row: Row, code: int, line: np.ndarray) -> Step:
+    limit = row.request.limit
+    if code in row.codes:
+        return Step(stage="limit", passed=True, detail=f"rank {row.codes.index(code) + 1} of {limit}")
+    if not np.isfinite(line[code]):
+        return Step(stage="limit", passed=False, detail="left out before")
+    place = 1 + int((line > line[code]).sum()) + int((line[:code] == line[code]).sum())
+    return Step(stage="limit", passed=False, detail=f"place {place} by score, of {limit} asked for")

@@ -1,0 +1,87 @@
+"""What users did, read from the store for each batch of requests, so that the event of a moment ago is in the next answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tastemaker.data.vocabulary import UNKNOWN
+from tastemaker.errors import StoreError
+from tastemaker.serve.asks import Past, Row
+from tastemaker.serve.guard import Guard
+from tastemaker.serve.view import View
+from tastemaker.serve.wire import SeenRule
+from tastemaker.store.base import Done, Store
+
+_DAY = 86_400_000_000
+_MARGIN = 1.25
+"""More events are asked for than the model reads, for those on items it does not know."""
+
+Rule = tuple[tuple[str, ...] | None, float | None]
+
+
+def read(rows: Sequence[Row], view: View, store: Store, guard: Guard, *, length: int, budget_seconds: float, now: int) -> None:
+    """Fills histories and what was seen into the rows, by one question for all of them.
+
+    Rows whose history cannot be read in time are marked degraded and go on without. `length` is what is read where the model names
+    no length of its own.
+    """
+    asking = [row for row in rows if row.user is not None]
+    if not asking:
+        return
+    users = list(dict.fromkeys(row.user for row in asking if row.user is not None))
+    by_rule: dict[Rule, dict[str, None]] = {}
+    for row in asking:
+        if row.seen_rule is not None and row.user is not None:
+            by_rule.setdefault(_rule(row.seen_rule), {})[row.user] = None
+    limit = int(_MARGIN * reads(view, length)) + 1
+
+    def question() -> tuple[list[list[Done]], list[list[set[str]]]]:
+        return store.histories(users, limit), [
+            store.seen(list(who), kinds, None if days is None else now - int(days * _DAY))
+            for (kinds, days), who in by_rule.items()
+        ]
+
+    try:
+        histories, seens = guard.ask(question, budget_seconds)
+    except StoreError:
+        for row in asking:
+            row.degrade("history_unavailable")
+        return
+    history_of = dict(zip(users, histories, strict=True))
+    seen_of = {
+        (rule, user): ids
+        for (rule, who), sets in zip(by_rule.items(), seens, strict=True)
+        for user, ids in zip(who, sets, strict=True)
+    }
+    for row in asking:
+        assert row.user is not None
+        row.past = past_of(row.user, history_of[row.user], view)
+        if row.seen_rule is not None:
+            codes, size = view.codes, view.size
+            row.seen = {
+                code
+                for item in seen_of[_rule(row.seen_rule), row.user]
+                if (code := codes.get(item)) is not None and code < size
+            }
+            row.banned |= row.seen
+
+
+def reads(view: View, length: int) -> int:
+    """The newest events that the model in use reads of a history."""
+    return int(getattr(view.model.config, "max_length", length)) if view.model is not None else length
+
+
+def _rule(rule: SeenRule) -> Rule:
+    return None if rule.types is None else tuple(sorted(rule.types)), rule.days
+
+
+def past_of(user: str, events: Sequence[Done], view: View) -> Past:
+    """A stored history in codes; a user without events has no code either."""
+    past = Past()
+    for event in events:
+        code = view.code(event.item_id)
+        if code is not None:
+            past.add(code, event.time, event.value)
+    if events:
+        past.user_code = view.user_codes.get(user, UNKNOWN)
+    return past

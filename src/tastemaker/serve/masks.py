@@ -1,0 +1,106 @@
+"""Masks of what may be recommended: availability and filters, held as long as they are true."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from tastemaker.data.vocabulary import FIRST
+from tastemaker.errors import FilterError
+from tastemaker.recommend.filters import parse
+from tastemaker.serve.view import View
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """What may be recommended under a filter at a time."""
+
+    open: np.ndarray
+    """bool (size,)"""
+    closed: Tensor
+    """bool (size,): its complement"""
+    candidates: int
+    filtered_rule: int
+    """available, but not under the filter"""
+    unavailable: int
+    """hidden, deleted, not yet or no longer available"""
+
+
+class Masks:
+    """Gates and filter masks, the least used ones dropped."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._held: OrderedDict[Any, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def gate(self, view: View, now: int, text: str | None, parameters: Mapping[str, Any], context: Mapping[str, Any]) -> Gate:
+        """What may be recommended now under a filter, None for no filter.
+
+        Raises:
+            FilterError: the filter does not parse, does not fit the catalogue, or lacks a parameter.
+        """
+        opening = view.open_at(now)
+        key = ("gate", view.number, opening.since, self._key(text, parameters, context))
+        found = self._get(key)
+        if found is None:
+            mask = opening.mask if text is None else opening.mask & self.matching(view, text, parameters, context)
+            available, candidates = int(opening.mask.sum()), int(mask.sum())
+            found = Gate(mask, torch.from_numpy(~mask), candidates, available - candidates, view.size - FIRST - available)
+            self._put(key, found)
+        return found
+
+    def matching(self, view: View, text: str, parameters: Mapping[str, Any], context: Mapping[str, Any]) -> np.ndarray:
+        """The items a filter holds for, bool (size,).
+
+        Raises:
+            FilterError: as `gate`.
+        """
+        key = ("mask", view.number, self._key(text, parameters, context))
+        found = self._get(key)
+        if found is None:
+            found = parse(text).mask(view.columns, parameters, context)
+            self._put(key, found)
+        return found
+
+    def _key(self, text: str | None, parameters: Mapping[str, Any], context: Mapping[str, Any]) -> Any:
+        """The filter and the values it reads, so that values it does not read make no mask of their own."""
+        if text is None:
+            return None
+        given = {name: parameters.get(name) for name in parse(text).parameters} if parameters else {}
+        around = context if "context." in text else {}
+        if not given and not around:
+            return text
+        try:
+            return text, msgspec.json.encode([given, around], order="sorted")
+        except (TypeError, ValueError, UnicodeError):
+            raise FilterError(
+                "parameters that are no JSON", code="filter_bad_parameter", expected="text, numbers or flags"
+            ) from None
+
+    def _get(self, key: Any) -> Any:
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+                return self._held[key]
+        return None
+
+    def _put(self, key: Any, value: Any) -> None:
+        with self._lock:
+            self._held[key] = value
+            while len(self._held) > self._capacity:
+                self._held.popitem(last=False)
+
+
+def everything(view: View) -> Gate:
+    """The gate that nothing is behind."""
+    mask = np.ones(view.size, bool)
+    return Gate(mask, torch.from_numpy(~mask), view.size - FIRST, 0, 0)

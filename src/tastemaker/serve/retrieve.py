@@ -1,0 +1,112 @@
+"""Scores of a batch of requests and the best items of each: one forward pass, masks before the top-k."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tastemaker.data.vocabulary import FIRST, UNKNOWN
+from tastemaker.index.exact import top_k
+from tastemaker.models.base import Query, SequenceModel
+from tastemaker.recommend import policy
+from tastemaker.serve.asks import Past, Row
+from tastemaker.serve.view import View
+
+_CELLS = 1 << 24
+"""Scores held at a time: 64 MB."""
+
+
+class Retriever:
+    """Score matrices that are used again: fresh pages cost more than the product that fills them."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+
+    def best(self, rows: Sequence[Row], view: View, popular: np.ndarray | None, depth: int) -> tuple[np.ndarray, np.ndarray]:
+        """The `depth` best codes of each row that it may show: int32 and float32 (rows, depth), codes 0 beyond the last.
+
+        Scores are the model's, or where given those of `popular`, float32 (size,), for all rows.
+
+        Raises:
+            TrainingError: a score is NaN.
+        """
+        codes = np.zeros((len(rows), depth), np.int32)
+        values = np.full((len(rows), depth), -np.inf, np.float32)
+        if view.size <= FIRST:
+            return codes, values
+        most = max(1, _CELLS // view.size)
+        with torch.inference_mode():
+            for start in range(0, len(rows), most):
+                part = rows[start : start + most]
+                scores = self._masked(part, view, popular)
+                counts = [len(row.banned) for row in part]
+                banned = np.fromiter((code for row in part for code in row.banned), np.int64, sum(counts))
+                banned_rows = torch.from_numpy(np.repeat(np.arange(len(part)), counts))
+                best, places = top_k(scores, depth, banned_rows, torch.from_numpy(banned))
+                values[start : start + most], codes[start : start + most] = best.numpy(), places.numpy()
+        return codes, values
+
+    def line(self, row: Row, view: View, popular: np.ndarray | None) -> np.ndarray:
+        """The scores that `best` chooses from for a row, boosts included, float32 (size,): -inf where an item may not come."""
+        with torch.inference_mode():
+            scores = self._masked([row], view, popular)[0].numpy().copy()
+        scores[list(row.banned)] = -np.inf
+        scores[:FIRST] = -np.inf
+        return scores
+
+    def _masked(self, rows: Sequence[Row], view: View, popular: np.ndarray | None) -> Tensor:
+        scores = self._scores(rows, view, popular)
+        for row, line in zip(rows, scores, strict=True):
+            _boost(row, line, view)
+            line.masked_fill_(row.gate.closed, -torch.inf)
+        return scores
+
+    def _scores(self, rows: Sequence[Row], view: View, popular: np.ndarray | None) -> Tensor:
+        matrix = self._buffer(len(rows), view.size)
+        if popular is not None:
+            return matrix.copy_(torch.from_numpy(popular).expand_as(matrix))
+        assert view.scoring is not None
+        return view.scoring(query_of([row.past for row in rows], view), out=matrix)
+
+    def _buffer(self, rows: int, size: int) -> Tensor:
+        held = getattr(self._local, "buffer", None)
+        if held is None or held.numel() < rows * size:
+            with torch.inference_mode(mode=False):
+                held = self._local.buffer = torch.empty(rows * size)
+        return held[: rows * size].view(rows, size)
+
+
+def query_of(pasts: Sequence[Past], view: View) -> Query:
+    """The model's question about users; items it does not know are UNKNOWN to it."""
+    lengths = [len(past.codes) for past in pasts]
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    items = np.fromiter((code for past in pasts for code in past.codes), np.int64, offsets[-1])
+    items[items >= view.known] = UNKNOWN
+    return Query(
+        torch.tensor([past.user_code for past in pasts]),
+        torch.from_numpy(items),
+        torch.from_numpy(np.fromiter((time for past in pasts for time in past.times), np.int64, offsets[-1])),
+        torch.from_numpy(np.fromiter((value for past in pasts for value in past.values), np.float32, offsets[-1])),
+        torch.from_numpy(offsets),
+    )
+
+
+def _boost(row: Row, line: Tensor, view: View) -> None:
+    if not row.boosts:
+        return
+    masks, weights = [mask for mask, _ in row.boosts], [weight for _, weight in row.boosts]
+    scores = line.numpy()
+    if row.origin == "popular":  # counts: twice as likely is twice the count
+        for mask, weight in row.boosts:
+            scores[mask] *= weight
+        return
+    if isinstance(view.model, SequenceModel):
+        spread = 1.0
+    else:
+        eligible = scores[row.gate.open]
+        spread = float(eligible.std()) if len(eligible) else 1.0
+    scores[:] = policy.boosted(scores, masks, weights, spread)

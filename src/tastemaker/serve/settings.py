@@ -1,0 +1,30 @@
+"""Settings of the service: section `[serve]` of a config."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from tastemaker.settings import Settings
+
+
+class ServeSettings(Settings):
+    """How requests are gathered, how long each stage may take, what is kept in memory."""
+
+    max_batch: int = Field(32, ge=1, description="requests in one forward pass at most")
+    queue: int = Field(512, ge=1, description="requests that may wait; more are refused with a time to come back")
+    deadline_ms: float = Field(1000.0, gt=0, description="time of a request that names none")
+    store_budget_ms: float = Field(250.0, gt=0, description="time for reading histories; beyond it the list does without")
+    store_pause_seconds: float = Field(1.0, ge=0, description="how long a store that failed is left alone")
+    history_length: int = Field(
+        200, ge=1, description="newest events read of a user, for models that set no length of their own"
+    )
+    pool: int = Field(200, ge=10, le=10_000, description="best items that diversity and rotation choose from, at least")
+    refresh_seconds: float = Field(1.0, gt=0, description="how often other processes' changes of the catalogue are looked for")
+    popular_days: float = Field(30.0, gt=0, description="window of the popular list and of the fallback")
+    trending_days: float = Field(1.0, gt=0, description="window of the trending list, unless asked otherwise")
+    popular_refresh_seconds: float = Field(10.0, gt=0, description="age at which event counts are taken anew")
+    recorder_queue: int = Field(20_000, ge=1, description="answers that may wait to be kept; the oldest go beyond")
+    recorder_group: int = Field(500, ge=1, description="answers kept in one write")
+    masks: int = Field(256, ge=1, description="filter results held")
+    pages: int = Field(20_000, ge=1, description="answers held in memory for their next page")
+    last_answers: int = Field(20_000, ge=1, description="users whose last list is held, for when the model cannot answer")

@@ -1,0 +1,118 @@
+"""View: catalogue and model as one request sees them; nothing in it changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tastemaker.models.base import Model, RetrievalModel
+from tastemaker.recommend.filters import Columns
+from tastemaker.recommend.recommender import Recommender
+from tastemaker.recommend.scoring import Scoring
+from tastemaker.store.base import Item, ModelVersion
+
+NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, eq=False)
+class Opening:
+    """Which items may be recommended, for as long as no window opens or closes."""
+
+    mask: np.ndarray
+    """bool (size,)"""
+    since: int
+    until: int
+    """µs: true from `since` to before `until`"""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Items in codes: PAD, UNKNOWN, those of the model, then newcomers; and the model that scores them.
+
+    `codes` and `ids` are shared with later views, which only append: a code of `size` or more is none of this view's.
+    """
+
+    number: int
+    """grows with each view, and never comes twice in a process"""
+    base: int
+    """number of the first view with these codes: later ones only append"""
+    recommender: Recommender | None
+    version: ModelVersion | None
+    scoring: Scoring | None
+    user_codes: dict[str, int]
+    """of users the model has vectors of; empty where it reads histories alone"""
+    size: int
+    """number of codes"""
+    ids: list[str]
+    codes: dict[str, int]
+    items: list[Item | None]
+    """a row a code"""
+    columns: Columns
+    listed: np.ndarray
+    """bool (size,): neither hidden nor deleted"""
+    opens: np.ndarray
+    """int64 (size,): µs, available from"""
+    closes: np.ndarray
+    """int64 (size,): µs, no longer available from"""
+    changed: np.ndarray
+    """int64 (size,): place of the item's last change among all; 0 for items only the artifact knows"""
+    _opening: list[Opening] = field(default_factory=list)
+
+    @property
+    def known(self) -> int:
+        """Codes the model knows; the rest are newcomers."""
+        return 0 if self.scoring is None else self.scoring.model.schema.num_items
+
+    @property
+    def model(self) -> Model | None:
+        """The model in use."""
+        return None if self.recommender is None else self.recommender.model
+
+    @property
+    def personal(self) -> bool:
+        """Whether the model says something else to each user, and so needs to know something of them."""
+        return self.model is not None and (self.model.needs_history or isinstance(self.model, RetrievalModel))
+
+    @property
+    def model_name(self) -> str:
+        """Its name, as `source` of what it recommends; "" without a model."""
+        if self.version is not None:
+            return self.version.name
+        return "" if self.model is None else type(self.model).__module__.rpartition(".")[2]
+
+    @property
+    def source(self) -> str:
+        """Name and version, as kept with answers."""
+        return self.model_name if self.version is None else f"{self.version.name}/{self.version.version}"
+
+    def code(self, item_id: str) -> int | None:
+        """The code of an id; None when neither model nor catalogue knows it."""
+        code = self.codes.get(item_id)
+        return code if code is not None and code < self.size else None
+
+    def open_at(self, now: int) -> Opening:
+        """The items that may be recommended at a time (µs)."""
+        last = self._opening[-1] if self._opening else None
+        if last is not None and last.since <= now < last.until:
+            return last
+        mask = self.listed & (self.opens <= now) & (now < self.closes)
+        edges = np.concatenate([self.opens[self.listed], self.closes[self.listed]])
+        past, future = edges[edges <= now], edges[edges > now]
+        opening = Opening(mask, int(past.max(initial=0)), int(future.min(initial=NEVER)))
+        self._opening[:] = [opening]
+        return opening
+
+    def properties(self, code: int) -> dict[str, Any]:
+        """What is known of an item, for answers."""
+        item = self.items[code]
+        return {} if item is None else {**item.properties, **({"categories": list(item.categories)} if item.categories else {})}
+
+    def stands_for(self, code: int, limit: int = 3) -> list[tuple[int, float]]:
+        """The known items whose scores a newcomer's is made of, the weightiest first, with their weights."""
+        if self.scoring is None or self.scoring.newcomers is None or code < self.known:
+            return []
+        row = self.scoring.newcomers[[code - self.known]]
+        order = np.lexsort((row.indices, -row.data))[:limit]
+        return [(int(row.indices[place]), float(row.data[place])) for place in order if row.data[place] > 0]

@@ -1,0 +1,171 @@
+"""A database as the store uses it: pooled connections, one writer at a time, every failure a StoreError.
+
+Drivers run in autocommit: a statement outside `writing` sees the newest commit and leaves no transaction open. `writing` is one
+transaction, and only one runs at a time over all processes (SQLite's write lock, an advisory lock in PostgreSQL): keys and sequences are
+given in commit order, so whoever asks for "later than n" never misses a row that was committed late.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tastemaker.errors import StoreError
+from tastemaker.store.schema import HEAD
+
+_REPLACE = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+class Database:
+    """Base of the two; a subclass says how to connect and brings the statements that differ."""
+
+    mark: str
+    """how a parameter is written in raw SQL"""
+
+    def __init__(self, engine: sa.Engine, name: str) -> None:
+        self.engine, self.name = engine, name
+        self.dialect = engine.dialect.name
+        self._turn = threading.RLock()
+        event.listen(engine, "begin", lambda connection: self._begin(connection))
+
+    # transactions
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection for single statements, each of which sees the newest commit."""
+        with self.translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def cursor(self) -> Iterator[Any]:
+        """As `reading`, the driver's own cursor."""
+        with self.translated():
+            connection = self.engine.raw_connection()
+            try:
+                cursor = connection.cursor()
+                try:
+                    yield cursor
+                finally:
+                    cursor.close()
+            except Exception as error:
+                if self.engine.dialect.is_disconnect(error, connection.driver_connection, None):  # type: ignore[arg-type]
+                    connection.invalidate(error)
+                raise
+            finally:
+                connection.close()
+
+    @contextmanager
+    def writing(self, *, lazy: bool = False) -> Iterator[sa.Connection]:
+        """The one transaction that writes; committed and on disk when the block ends, undone when it raises.
+
+        `lazy` leaves out the wait for the disk: the write survives a killed process, and a power cut only if the system wrote it
+        out in time (a fraction of a second to seconds).
+        """
+        with self._turn, self.translated(), self.engine.connect() as connection:
+            connection = connection.execution_options(tastemaker_write="lazy" if lazy else "durable")
+            with connection.begin():
+                yield connection
+
+    def _begin(self, connection: sa.Connection) -> None:
+        mode = connection.get_execution_options().get("tastemaker_write")
+        if mode:
+            self.begin_write(connection.connection.driver_connection, lazy=mode == "lazy")
+
+    def begin_write(self, connection: Any, *, lazy: bool) -> None:
+        """Opens the transaction and takes the lock."""
+        raise NotImplementedError
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turns what drivers raise into a StoreError without parameters in it, for they hold ids."""
+        try:
+            yield
+        except exc.TimeoutError as error:
+            raise StoreError(
+                f"no free connection to {self.name} after {self.engine.pool.timeout():g} s",  # type: ignore[attr-defined]
+                hint="too many requests at once, or a slow database",
+            ) from error
+        except exc.DBAPIError as error:
+            raise self.error(error.orig or error) from error
+        except self.engine.dialect.loaded_dbapi.Error as error:  # type: ignore[union-attr]
+            raise self.error(error) from error
+
+    def error(self, error: BaseException) -> StoreError:
+        """What a driver's error means."""
+        return StoreError(f"{self.name}: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}")
+
+    # statements
+
+    def sql(self, text: str) -> str:
+        """Raw SQL with `?` for parameters, as this driver writes them."""
+        return text if self.mark == "?" else text.replace("?", self.mark)
+
+    def upsert(self, table: sa.Table) -> Any:
+        """Insert, or replace all but the key where the key is there."""
+        insert = _REPLACE[self.dialect](table)
+        rest = {column.name: insert.excluded[column.name] for column in table.columns if not column.primary_key}
+        return insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=rest)
+
+    def select_in(self, cursor: Any, text: str, values: Sequence[Any]) -> list[Any]:
+        """Rows of `text`, which ends in `IN {}`, for any number of values."""
+        raise NotImplementedError
+
+    # life
+
+    def prepare(self, *, migrate: bool) -> None:
+        """Makes or upgrades the tables.
+
+        Raises:
+            StoreError: they are newer than this version, or older and `migrate` is False.
+        """
+        if self._revision() == HEAD:
+            return
+        if not migrate:
+            raise StoreError(
+                f"{self.name} at revision {self._revision() or 'none'}", expected=f"revision {HEAD}", hint="open it with migrate=True"
+            )
+        from tastemaker.store.migrations import upgrade
+
+        with self.writing() as connection:
+            revision = self._revision(connection)  # another process may have been faster
+            if revision != HEAD:
+                upgrade(connection, revision, self.name)
+
+    def _revision(self, connection: sa.Connection | None = None) -> str | None:
+        with contextlib.nullcontext(connection) if connection is not None else self.reading() as reader:
+            if not sa.inspect(reader).has_table("alembic_version"):
+                return None
+            found = reader.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+        return str(found) if found else None
+
+    def scrub(self) -> None:
+        """After an erasure: what the database keeps besides its tables (its log) forgets too, as far as it can."""
+
+    def check(self) -> Mapping[str, Any]:
+        """Asks the database itself whether it is whole. Raises StoreError when it is not."""
+        raise NotImplementedError
+
+    def size(self, cursor: Any) -> int:
+        """Bytes on disk."""
+        raise NotImplementedError
+
+    def backup(self, path: str) -> Mapping[str, Any]:
+        """See `Store.backup`."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self.engine.dispose()
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)

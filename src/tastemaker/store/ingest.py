@@ -1,0 +1,177 @@
+"""Events into tables: calls checked one by one, then kept together in one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tastemaker.errors import DataError
+from tastemaker.store import tally
+from tastemaker.store.base import Event, Rejected, Taken
+from tastemaker.store.codec import any_to_json, finite, id_bytes, sayable, time_of, to_json
+from tastemaker.store.database import Database
+from tastemaker.store.names import Names, top
+
+_COLUMNS = ("sequence", "user_key", "item_key", "kind", "time", "value", "event_id", "session_id", "recommendation_id", "position", "extra")
+Row = tuple[bytes, bytes, bytes, int, float, bytes | None, bytes | None, bytes | None, int | None, str | None]
+"""user, item, kind, time, value, event id, session, recommendation, position, extra"""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One `add_events`, checked."""
+
+    rows: list[Row]
+    refused: list[tuple[int, str, str, str]]
+    """time, code, detail, raw"""
+
+
+def checked(events: Iterable[Event], rejected: Iterable[Rejected]) -> Call:
+    """A call as rows.
+
+    Raises:
+        DataError: an event cannot be kept as it is; none of the call is.
+    """
+    now = time.time_ns() // 1000
+    refused = [(now, sayable(one.code), sayable(one.detail), any_to_json(one.raw)) for one in rejected]
+    return Call([_row(one) for one in events], refused)
+
+
+def _row(event: Event) -> Row:
+    position = event.position
+    if position is not None and not (type(position) is int and 0 < position < 2**31):
+        raise DataError(f"position {str(position)[:40]}", expected="a whole number from 1")
+    return (
+        id_bytes(event.user_id, "user_id"),
+        id_bytes(event.item_id, "item_id"),
+        id_bytes(event.kind, "kind"),
+        time_of(event.time),
+        finite(event.value),
+        None if event.event_id is None else id_bytes(event.event_id, "event_id"),
+        None if event.session_id is None else id_bytes(event.session_id, "session_id"),
+        None if event.recommendation_id is None else id_bytes(event.recommendation_id, "recommendation_id"),
+        position,
+        to_json(event.extra, "extra") if event.extra else None,
+    )
+
+
+class Ingest:
+    """Keeps calls; `commit` is what the group commit runs."""
+
+    def __init__(self, db: Database, names: Names) -> None:
+        self._db, self._names = db, names
+        self._logged = tally.LOG_ROWS  # what others left in the log is added up at the first chance
+
+    def commit(self, calls: Sequence[Call]) -> list[Taken]:
+        """Keeps all of the calls in one transaction; how many events of each were new."""
+        with self._db.writing() as connection:
+            cursor = connection.connection.cursor()
+            fresh, taken = self._fresh(cursor, calls)
+            kinds = self._names.give_kinds(cursor, {row[2] for row in fresh})
+            items, _ = self._names.give_items(cursor, list({row[1] for row in fresh}))
+            users, new = self._names.give_users(cursor, list({row[0] for row in fresh}))
+            if new:
+                come_back(self._db, cursor, new)
+            keyed = [(users[row[0]], items[row[1]], kinds[row[2]], *row[3:]) for row in fresh]
+            self._keep(cursor, keyed)
+            refused = [one for call in calls for one in call.refused]
+            if refused:
+                start = top(cursor, "dead_letters", "sequence")
+                numbered = [(start + place, *one) for place, one in enumerate(refused, 1)]
+                self._db.insert(cursor, "dead_letters", ("sequence", "time", "code", "detail", "raw"), numbered)
+        self._names.remember(items, kinds)
+        return taken
+
+    def _fresh(self, cursor: Any, calls: Sequence[Call]) -> tuple[list[Row], list[Taken]]:
+        """Rows whose event id is new, and what became of each call."""
+        ids = {row[5] for call in calls for row in call.rows if row[5] is not None}
+        found = self._db.select_in(cursor, "SELECT event_id FROM events WHERE event_id IN {}", sorted(ids)) if ids else []
+        known = {bytes(row[0]) for row in found}
+        fresh: list[Row] = []
+        taken = []
+        for call in calls:
+            before = len(fresh)
+            for row in call.rows:
+                if row[5] is None:
+                    fresh.append(row)
+                elif row[5] not in known:
+                    known.add(row[5])
+                    fresh.append(row)
+            taken.append(Taken(len(fresh) - before, len(call.rows) - len(fresh) + before))
+        return fresh, taken
+
+    def _keep(self, cursor: Any, rows: list[tuple[Any, ...]]) -> None:
+        if not rows:
+            return
+        sequence = take_sequences(self._db, cursor, len(rows))
+        self._db.insert(cursor, "events", _COLUMNS, [(sequence + place, *row) for place, row in enumerate(rows)])
+        times: dict[tuple[int, int, int], list[int]] = {}
+        for row in rows:
+            times.setdefault(row[:3], []).append(row[3])
+        pairs = sorted(times)
+        changes: Counter[tuple[int, int, int]] = Counter()
+        put = []
+        for pair, old in zip(pairs, self._db.seen_of(cursor, pairs), strict=True):
+            before = [stamp for stamp in old if stamp is not None] if old else []
+            after = tally.newest(before + times[pair])
+            if after != before:
+                put.append(seen_row(pair, after))
+                note(changes, pair, before, after)
+        self._db.put_seen(cursor, put)
+        self.log(cursor, changes)
+
+    def log(self, cursor: Any, changes: Counter[tuple[int, int, int]]) -> None:
+        """Keeps changes of tallies, (hour, item, kind) -> how many more; within a write."""
+        rows = [(*key, n) for key, n in changes.items() if n]
+        self._db.insert(cursor, "tally_log", ("hour", "item_key", "kind", "n"), rows)
+        self._logged += len(rows)
+        if self._logged >= tally.LOG_ROWS:
+            tally.fold(self._db, cursor)
+            self._logged = 0
+
+
+def seen_row(pair: tuple[int, int, int], times: Sequence[int]) -> tuple[Any, ...]:
+    """A row of `seen`."""
+    return (*pair, *times, *[None] * (tally.PER_USER - len(times)))
+
+
+def note(changes: Counter[tuple[int, int, int]], pair: tuple[int, int, int], before: Sequence[int], after: Sequence[int]) -> None:
+    """Adds to `changes` what it means for the tallies that the newest times of a pair are others now."""
+    for stamp in after:
+        changes[stamp // tally.HOUR, pair[1], pair[2]] += 1
+    for stamp in before:
+        changes[stamp // tally.HOUR, pair[1], pair[2]] -= 1
+
+
+def take_sequences(db: Database, cursor: Any, number: int) -> int:
+    """The first of `number` sequences in a row, none of which was ever given; within a write."""
+    cursor.execute("SELECT value FROM settings WHERE name = 'sequence'")
+    found = cursor.fetchone()
+    last = int(found[0]) if found else 0
+    cursor.execute(
+        db.sql("INSERT INTO settings (name, value) VALUES ('sequence', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"),
+        (str(last + number),),
+    )
+    return last + 1
+
+
+def salt(db: Database, cursor: Any) -> bytes | None:
+    """What hashes of erased ids are keyed with; None while nobody was erased."""
+    cursor.execute("SELECT value FROM settings WHERE name = 'erasure_salt'")
+    found = cursor.fetchone()
+    return bytes.fromhex(found[0]) if found else None
+
+
+def erased_digest(user_id: bytes, key: bytes) -> bytes:
+    """The hash that is kept of an erased id."""
+    return hashlib.blake2b(user_id, key=key, digest_size=32).digest()
+
+
+def come_back(db: Database, cursor: Any, user_ids: Sequence[bytes]) -> None:
+    """These are users again: they are no longer told to be erased; within a write."""
+    if key := salt(db, cursor):
+        cursor.executemany(db.sql("DELETE FROM erased WHERE digest = ?"), [(erased_digest(one, key),) for one in user_ids])

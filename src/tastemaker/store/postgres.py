@@ -1,0 +1,176 @@
+"""PostgreSQL, by psycopg 3: tables live in a schema of their own, so that they share a database with others."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from tastemaker.errors import MissingExtraError, StoreError
+from tastemaker.store.database import Database, without_password
+
+SCHEMA = "tastemaker"
+LOCK = 0x7461737465  # "taste": the advisory lock of whoever writes
+CONNECT_SECONDS = 3
+LOCK_SECONDS = 15
+
+
+class Postgres(Database):
+    """A database on a server."""
+
+    mark = "%s"
+
+    def __init__(self, url: str) -> None:
+        if importlib.util.find_spec("psycopg") is None:
+            raise MissingExtraError("psycopg", "postgres", "a store in PostgreSQL")
+        try:
+            parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
+        except (sa.exc.ArgumentError, ValueError):
+            raise StoreError(f"the URL {without_password(url)!r}", expected="postgresql://user:password@host/database") from None
+        engine = sa.create_engine(
+            parsed,
+            pool_size=16,
+            max_overflow=16,
+            pool_timeout=5,
+            pool_pre_ping=True,  # a server that was restarted costs no failed request
+            connect_args={
+                "autocommit": True,
+                "connect_timeout": CONNECT_SECONDS,
+                "keepalives_idle": 5,
+                "keepalives_interval": 2,
+                "keepalives_count": 2,
+                "tcp_user_timeout": 5000,
+                "application_name": "tastemaker",
+            },
+        )
+        super().__init__(engine, without_password(url))
+        self.schema = SCHEMA
+        self.password = parsed.password
+        self.address = parsed.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
+        """the URL without the password, for PostgreSQL's own programs"""
+        event.listen(engine, "connect", self._connected)
+
+    @staticmethod
+    def _connected(connection: Any, record: object) -> None:
+        connection.prepare_threshold = 2
+        connection.execute(f"SET search_path TO {SCHEMA}")
+        connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+        connection.execute("SET idle_in_transaction_session_timeout = '60s'")
+        connection.execute("SET client_min_messages = warning")
+
+    def begin_write(self, connection: Any, *, lazy: bool) -> None:
+        connection.execute("BEGIN")
+        if lazy:
+            connection.execute("SET LOCAL synchronous_commit = off")
+        connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
+
+    def prepare(self, *, migrate: bool) -> None:
+        if migrate:
+            with self.writing() as connection:
+                if not sa.inspect(connection).has_schema(SCHEMA):
+                    connection.execute(sa.schema.CreateSchema(SCHEMA))
+        super().prepare(migrate=migrate)
+
+    def has_tables(self) -> bool:
+        """Whether there is a store in this database."""
+        with self.reading() as connection:
+            return sa.inspect(connection).has_schema(SCHEMA)
+
+    def error(self, error: BaseException) -> StoreError:
+        text = str(error).strip()
+        if getattr(error, "sqlstate", None) == "55P03":
+            return StoreError(f"{self.name} is locked by another writer", hint="is a migration running? try again")
+        if getattr(error, "sqlstate", None) in (None, "57P01", "57P02", "57P03"):
+            return StoreError(f"{self.name} cannot be reached: {text.splitlines()[0] if text else type(error).__name__}")
+        return super().error(error)
+
+    def select_in(self, cursor: Any, text: str, values: Sequence[Any]) -> list[Any]:
+        return list(cursor.execute(text.replace("IN {}", "= ANY(%s)"), (list(values),)).fetchall()) if values else []
+
+    def histories(self, cursor: Any, user_ids: Sequence[bytes], limit: int | None) -> list[list[Any]]:
+        """Newest first: time, item_key, kind, value."""
+        cursor.execute(
+            "SELECT asked.place, e.time, e.item_key, e.kind, e.value FROM unnest(%s::bytea[]) WITH ORDINALITY AS asked(user_id, place) "
+            "JOIN users USING (user_id) CROSS JOIN LATERAL (SELECT time, sequence, item_key, kind, value FROM events "
+            "WHERE events.user_key = users.user_key ORDER BY time DESC, sequence DESC LIMIT %s) AS e "
+            "ORDER BY asked.place, e.time DESC, e.sequence DESC",
+            (list(user_ids), limit),
+        )
+        found: list[list[Any]] = [[] for _ in user_ids]
+        for place, *row in cursor:
+            found[place - 1].append(row)
+        return found
+
+    def seen(self, cursor: Any, user_ids: Sequence[bytes], kinds: Sequence[int] | None, since: int | None) -> list[list[int]]:
+        """Item keys of each user."""
+        text = (
+            "SELECT DISTINCT asked.place, seen.item_key FROM unnest(%s::bytea[]) WITH ORDINALITY AS asked(user_id, place) "
+            "JOIN users USING (user_id) JOIN seen USING (user_key) WHERE true"
+        )
+        rest: list[Any] = []
+        if kinds is not None:
+            text += " AND seen.kind = ANY(%s)"
+            rest.append(list(kinds))
+        if since is not None:
+            text += " AND seen.last >= %s"
+            rest.append(since)
+        found: list[list[int]] = [[] for _ in user_ids]
+        for place, item in cursor.execute(text, (list(user_ids), *rest)):
+            found[place - 1].append(item)
+        return found
+
+    def seen_of(self, cursor: Any, pairs: Sequence[tuple[int, int, int]]) -> list[tuple[Any, ...]]:
+        """Rows of `seen` for (user, item, kind), None where there is none."""
+        users, items, kinds = (list(column) for column in zip(*pairs, strict=True)) if pairs else ([], [], [])
+        cursor.execute(
+            "SELECT asked.place, last, second, third FROM unnest(%s::int[], %s::int[], %s::smallint[]) WITH ORDINALITY "
+            "AS asked(user_key, item_key, kind, place) JOIN seen USING (user_key, item_key, kind)",
+            (users, items, kinds),
+        )
+        found: list[Any] = [None] * len(pairs)
+        for place, *row in cursor:
+            found[place - 1] = tuple(row)
+        return found
+
+    def insert(self, cursor: Any, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Many rows at once."""
+        if len(rows) < 20:
+            marks = ",".join(["(" + ",".join(["%s"] * len(columns)) + ")"] * len(rows))
+            if rows:
+                cursor.execute(
+                    f"INSERT INTO {table} ({','.join(columns)}) VALUES {marks}", [cell for row in rows for cell in row]
+                )
+            return
+        with cursor.copy(f"COPY {table} ({','.join(columns)}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+
+    def put_seen(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> None:
+        """(user, item, kind, last, second, third), replacing."""
+        if not rows:
+            return
+        cursor.execute(
+            "INSERT INTO seen SELECT * FROM unnest(%s::int[], %s::int[], %s::smallint[], %s::bigint[], %s::bigint[], %s::bigint[]) "
+            "ON CONFLICT (user_key, item_key, kind) DO UPDATE SET last = excluded.last, second = excluded.second, third = excluded.third",
+            [list(column) for column in zip(*rows, strict=True)],
+        )
+
+    def check(self) -> Mapping[str, Any]:
+        with self.cursor() as cursor:
+            cursor.execute("SELECT COUNT(*) FROM pg_index JOIN pg_class ON oid = indexrelid WHERE NOT indisvalid AND relnamespace = %s::regnamespace", (SCHEMA,))
+            if cursor.fetchone()[0]:
+                raise StoreError(f"{self.name} is damaged: an index is not valid", hint="restore it: tastemaker store restore")
+        return {"indexes": "ok"}
+
+    def size(self, cursor: Any) -> int:
+        cursor.execute("SELECT COALESCE(SUM(pg_total_relation_size(oid)), 0) FROM pg_class WHERE relkind = 'r' AND relnamespace = %s::regnamespace", (SCHEMA,))
+        return int(cursor.fetchone()[0])
+
+    def backup(self, path: str) -> Mapping[str, Any]:
+        from tastemaker.store.copies import dump
+
+        return dump(self, Path(path))

@@ -1,0 +1,141 @@
+"""SQLite: a file beside the service, in WAL mode; a commit is on disk when it returns."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.pool import QueuePool
+
+from tastemaker.errors import StoreError
+from tastemaker.store.database import Database
+
+PAGE_SIZE = 4096
+BUSY_SECONDS = 15
+OLDEST = (3, 35, 0)
+"""RETURNING, UPSERT and WITHOUT ROWID as used here"""
+
+
+class SQLite(Database):
+    """A file; `path` None keeps the store in a temporary folder that goes with it."""
+
+    mark = "?"
+
+    def __init__(self, path: Path | None) -> None:
+        if sqlite3.sqlite_version_info < OLDEST:
+            raise StoreError(f"SQLite {sqlite3.sqlite_version}", expected=f"{'.'.join(map(str, OLDEST))} or newer")
+        self._folder = tempfile.mkdtemp(prefix="tastemaker-") if path is None else None
+        self.path = Path(self._folder, "store.db") if self._folder else Path(path or "")
+        if not self.path.parent.is_dir():
+            raise StoreError(f"no folder {str(self.path.parent)!r}", expected="a file in a folder that is there")
+        url = sa.URL.create("sqlite", database=str(self.path))
+        engine = sa.create_engine(
+            url,
+            poolclass=QueuePool,
+            pool_size=32,
+            max_overflow=96,
+            pool_timeout=BUSY_SECONDS,
+            connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "cached_statements": 256},
+        )
+        super().__init__(engine, "memory:" if self._folder else str(self.path))
+        self._setup = threading.Lock()
+        event.listen(engine, "connect", self._connected)
+
+    def _connected(self, connection: sqlite3.Connection, record: object) -> None:
+        connection.isolation_level = None
+        with self._setup:  # the first connection makes the file
+            connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+            connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'OFF' if self._folder else 'FULL'}")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("PRAGMA cache_size = -65536")
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+
+    def begin_write(self, connection: sqlite3.Connection, *, lazy: bool) -> None:
+        if not self._folder:
+            connection.execute(f"PRAGMA synchronous = {'NORMAL' if lazy else 'FULL'}")
+        connection.execute("BEGIN IMMEDIATE")
+
+    def error(self, error: BaseException) -> StoreError:
+        text = str(error)
+        if "locked" in text or "busy" in text:
+            return StoreError(f"{self.name} is locked by another process", hint="is a long write or a backup running? try again")
+        if "malformed" in text or "not a database" in text:
+            return StoreError(f"{self.name} is damaged or no SQLite database", hint="restore it: tastemaker store restore")
+        return super().error(error)
+
+    def select_in(self, cursor: Any, text: str, values: Sequence[Any]) -> list[Any]:
+        found: list[Any] = []
+        for start in range(0, len(values), 1024):
+            part = list(values[start : start + 1024])
+            room = 1 << max(len(part) - 1, 0).bit_length()  # few different texts: each is compiled once
+            part += [part[-1]] * (room - len(part))
+            found += cursor.execute(text.format(f"({','.join('?' * room)})"), part).fetchall()
+        return found
+
+    def histories(self, cursor: Any, user_ids: Sequence[bytes], limit: int | None) -> list[list[Any]]:
+        """Newest first: time, item_key, kind, value."""
+        text = (
+            "SELECT time, item_key, kind, value FROM events WHERE user_key = (SELECT user_key FROM users WHERE user_id = ?) "
+            "ORDER BY time DESC, sequence DESC LIMIT ?"
+        )
+        most = -1 if limit is None else limit
+        return [cursor.execute(text, (user_id, most)).fetchall() for user_id in user_ids]
+
+    def seen(self, cursor: Any, user_ids: Sequence[bytes], kinds: Sequence[int] | None, since: int | None) -> list[list[int]]:
+        """Item keys of each user."""
+        text = "SELECT DISTINCT item_key FROM seen WHERE user_key = (SELECT user_key FROM users WHERE user_id = ?)"
+        rest: list[Any] = []
+        if kinds is not None:
+            text += f" AND kind IN ({','.join('?' * len(kinds))})"
+            rest += kinds
+        if since is not None:
+            text += " AND last >= ?"
+            rest.append(since)
+        return [[row[0] for row in cursor.execute(text, (user_id, *rest))] for user_id in user_ids]
+
+    def seen_of(self, cursor: Any, pairs: Sequence[tuple[int, int, int]]) -> list[tuple[Any, ...]]:
+        """Rows of `seen` for (user, item, kind), None where there is none."""
+        text = "SELECT last, second, third FROM seen WHERE user_key = ? AND item_key = ? AND kind = ?"
+        return [cursor.execute(text, pair).fetchone() for pair in pairs]
+
+    def insert(self, cursor: Any, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Many rows at once."""
+        cursor.executemany(f"INSERT INTO {table} ({','.join(columns)}) VALUES ({','.join('?' * len(columns))})", rows)
+
+    def put_seen(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> None:
+        """(user, item, kind, last, second, third), replacing."""
+        cursor.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def scrub(self) -> None:
+        with self.cursor() as cursor:  # freed pages were overwritten (secure_delete); the log still holds them as they were
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def check(self) -> Mapping[str, Any]:
+        with self.cursor() as cursor:
+            found = [row[0] for row in cursor.execute("PRAGMA integrity_check(10)")]
+        if found != ["ok"]:
+            raise StoreError(f"{self.name} is damaged: {found[0]}", hint="restore it: tastemaker store restore")
+        return {"integrity": "ok"}
+
+    def size(self, cursor: Any) -> int:
+        pages = cursor.execute("PRAGMA page_count").fetchone()[0] - cursor.execute("PRAGMA freelist_count").fetchone()[0]
+        return int(pages * cursor.execute("PRAGMA page_size").fetchone()[0])
+
+    def backup(self, path: str) -> Mapping[str, Any]:
+        from tastemaker.store.copies import save
+
+        return save(self, Path(path))
+
+    def close(self) -> None:
+        super().close()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
