@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from tastemaker import __version__
-from tastemaker.cli import ask, data, demo, machine, train
+from tastemaker.cli import ask, data, demo, machine, train, versions
 from tastemaker.cli.frame import add, group
 
 app = group()
 _data = group(help="Import events, and look at them.")
+_versions = group(help="Trained models of a store: which there are, which one is in use.")
 
 
 def _print_version(asked: bool) -> None:
@@ -33,3 +34,5 @@ add(app, demo.demo)
 app.add_typer(_data, name="data")
 add(_data, data.import_, data.describe)
 add(app, train.train, train.evaluate, train.compare, ask.recommend, ask.similar, machine.models, train.runs, machine.doctor)
+app.add_typer(_versions, name="versions")
+add(_versions, versions.list_, versions.add, versions.promote, versions.rollback)

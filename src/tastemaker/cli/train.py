@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tastemaker.cli.frame import Json, example
+
+if TYPE_CHECKING:
+    from tastemaker.experiment.result import RunResult
+    from tastemaker.store.base import Store
 
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override a setting; may be repeated.")]
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file.", show_default=False)]
@@ -16,6 +21,7 @@ ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file.
 @example(
     "tastemaker train shop.toml",
     "tastemaker train shop.toml --set train.epochs=20 --set model.dim=32 --out runs/small --json",
+    "tastemaker train shop.toml --store shop.db --promote",
 )
 def train(
     config: ConfigFile,
@@ -26,28 +32,65 @@ def train(
         typer.Option(metavar="NAME", help="Also write records to tensorboard, mlflow or wandb; may be repeated."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was interrupted.")] = False,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Learn from the events and items of a store; the model becomes a version there."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --store: of the version; default: the model's.")
+    ] = None,
+    promote: Annotated[
+        bool, typer.Option("--promote", help="With --store: put the version into use if it passes the gate.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a model as a config says, judge it beside baselines and save it.
 
     The run is a folder with the resolved config, a record per epoch, the report and the artifact (the saved model).
+    With --store the sources in [data] are left aside.
     """
     from tastemaker import log
     from tastemaker.cli import show
     from tastemaker.cli.report import print_report
+    from tastemaker.errors import ConfigError
     from tastemaker.experiment.config import read_config
     from tastemaker.experiment.run import train_run
 
     log.configure()
+    if store is None and (promote or name is not None):
+        raise ConfigError("--promote or --name without --store", expected="--store URL with it")
     extra = [f"run.writers={writer!r}".replace("'", '"')] if writer else []
     resolved = read_config(config, [*(set_ or []), *extra])
-    with show.training() as on_record:
-        result = train_run(resolved, out, resume=resume, on_record=on_record)
+    with contextlib.ExitStack() as stack:
+        opened = None
+        if store is not None:
+            from tastemaker.store.base import open_store
+
+            opened = stack.enter_context(open_store(store))
+        with show.training() as on_record:
+            result = train_run(resolved, out, store=opened, resume=resume, on_record=on_record)
+        if not as_json:
+            print_report(result.report)
+            print(f"\nrun       {result.folder}\nartifact  {result.artifact}")
+        told = {} if opened is None else _enter(opened, result, name or resolved.model_name, promote=promote, as_json=as_json)
     if as_json:
-        show.print_json(result.to_dict())
-        return
-    print_report(result.report)
-    print(f"\nrun       {result.folder}\nartifact  {result.artifact}")
+        show.print_json({**result.to_dict(), **told})
+
+
+def _enter(store: Store, result: RunResult, name: str, *, promote: bool, as_json: bool) -> dict[str, Any]:
+    """Makes the run's artifact a version of the store and, if asked, puts it into use."""
+    from tastemaker.serve.registry import Registry
+    from tastemaker.serve.training import entered
+
+    registry = Registry(store)
+    version = entered(registry, result, name)
+    if not as_json:
+        print(f"version   {version.name} {version.version}")
+    if promote:
+        version = registry.promote(version.name, version.version)
+        if not as_json:
+            print("promoted")
+    return {"version": {"name": version.name, "version": version.version, "state": version.state}}
 
 
 @example(

@@ -41,6 +41,8 @@ class RunSection(Settings):
 
     writers: tuple[str, ...] = ()
     """"tensorboard", "mlflow", "wandb": where records go besides `records.jsonl` """
+    start_from: str | None = None
+    """an artifact whose weights a model of the same kind begins with; rows of users and items are matched by id"""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class Config:
 
 
 _SECTIONS = ("data", "split", "model", "train", "evaluate", "run")
-_PATHS = {"data": ("events", "items", "users"), "split": ("train", "validation", "test")}
+_PATHS = {"data": ("events", "items", "users"), "split": ("train", "validation", "test"), "run": ("start_from",)}
 
 
 def read_config(path: Path | str, overrides: Iterable[str] = ()) -> Config:

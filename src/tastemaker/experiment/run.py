@@ -4,6 +4,7 @@
 <time>-<model>-<hash>/
   config.toml          the resolved config; training with it repeats the run
   run.json             the run's name and what it was started with
+  data/                the store's events and items as they were when the run began; removed at the end
   records.jsonl        a record per epoch
   report.json          data, protocol, metrics with intervals, baselines, tests
   reports/             the test report of the model and of each baseline with each user's values, so that runs can be paired
@@ -20,6 +21,7 @@ import logging
 import os
 import platform
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -41,7 +43,7 @@ from tastemaker.data.splits import Split, split, tie_sensitive
 from tastemaker.errors import ConfigError, TastemakerError
 from tastemaker.evaluate.report import Report
 from tastemaker.evaluate.significance import compare
-from tastemaker.experiment import baselines, fit
+from tastemaker.experiment import baselines, fit, snapshot, warm
 from tastemaker.experiment.config import Config
 from tastemaker.experiment.judge import Judge, recoded
 from tastemaker.experiment.ledger import Ledger, Run, holding, runs_folder
@@ -51,10 +53,11 @@ from tastemaker.log import logger
 from tastemaker.models.base import Model
 from tastemaker.recommend import artifact
 from tastemaker.recommend.recommender import Recommender
+from tastemaker.store.base import Store
 from tastemaker.train.trainer import Record
 
 OnRecord = Callable[[Record], None]
-_START, _CONFIG, _LOG = "run.json", "config.toml", "log.txt"
+_START, _CONFIG, _LOG, _DATA = "run.json", "config.toml", "log.txt", "data"
 _CHECKPOINT, _REFIT = "checkpoint.safetensors", "refit.safetensors"
 _LEVELS = {"error": logging.WARNING, "warning": logging.WARNING, "note": logging.INFO}
 
@@ -63,6 +66,7 @@ def train_run(
     config: Config,
     out: Path | str | None = None,
     *,
+    store: Store | None = None,
     resume: bool = False,
     on_record: OnRecord | None = None,
     ledger: Ledger | None = None,
@@ -72,6 +76,7 @@ def train_run(
     Args:
         config: the resolved config.
         out: the run's folder, new or empty; default: a fresh one in `runs_folder()`.
+        store: learn from its events and items instead of `[data]` events, items and users.
         resume: go on with the unfinished run in `out`, or the newest unfinished one of this config. A finished run in `out` is
             returned as it is; where there is nothing to go on with, a fresh run starts.
         on_record: called with each training record.
@@ -91,7 +96,12 @@ def train_run(
         ledger.begin(run)
         logger.info("run %s %s in %s", run.id, "goes on" if resuming else "starts", folder)
         try:
-            result, figures = _run(config, folder, run, resuming, on_record)
+            source: dict[str, Any] = {}
+            if store is not None:
+                data = snapshot.taken(config, store, folder / _DATA)
+                config, source = data.config, {"store_sequence": data.sequence}
+                resuming = resuming and not data.fresh  # a checkpoint goes with its data
+            result, figures = _run(config, folder, run, resuming, on_record, source)
         except TastemakerError as error:
             ledger.fail(run.id, str(error))
             raise
@@ -129,14 +139,14 @@ def evaluate_artifact(folder: Path | str, config: Config) -> dict[str, Any]:
 
 
 def _run(
-    config: Config, folder: Path, run: Run, resuming: bool, on_record: OnRecord | None
+    config: Config, folder: Path, run: Run, resuming: bool, on_record: OnRecord | None, source: dict[str, Any]
 ) -> tuple[RunResult, dict[str, Any]]:
     dataset, parts, imported = load_parts(config)
     quality = describe(dataset, parts)
     for problem in quality.problems:
         logger.log(_LEVELS[problem.severity], "%s: %s", problem.message, problem.remedy)
     config = replace(config, model=fit.adapted(config.model_name, config.model, parts.train))
-    model = fit.build(config.model_name, config.model, dataset.schema, config.train.seed)
+    model, begun = _first(config, dataset)
     config = replace(config, train=fit.chosen(model, parts.train, config.train))
     judge = Judge(dataset, parts, config.evaluate, ratings=config.train.loss == "squared_error")
     (folder / _CONFIG).write_text(config.to_toml(), encoding="utf-8")
@@ -155,13 +165,13 @@ def _run(
             "run": run.id,
             "model": config.model_name,
             "settings": config.to_dict()["model"],
-            "data": quality.to_dict() | {"import": imported.to_dict(), "fingerprint": dataset.fingerprint},
+            "data": quality.to_dict() | {"import": imported.to_dict(), "fingerprint": dataset.fingerprint} | source,
             "protocol": _protocol(config, judge, parts),
             "test": test.to_dict(),
             "validation": trained.validation.to_dict() if trained.validation else None,
             "baselines": {name: rival.to_dict() for name, rival in rivals.items()},
             "comparison": compare(named).to_dict() if rivals else None,
-            "notes": trained.notes + notes,
+            "notes": begun + trained.notes + notes,
             "epochs": trained.epochs,
             "train_seconds": round(trained.seconds, 3),
             "peak_memory_mb": round(_peak_memory_mb(), 1),
@@ -185,12 +195,21 @@ def _run(
     _write_whole(folder / REPORT, json.dumps(report, indent=2, allow_nan=False) + "\n")
     for name in (_CHECKPOINT, _REFIT):
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / _DATA, ignore_errors=True)
     summary = {f"test/{name}": value for name, value in test.metrics.items()}
     for writer in writers:
         writer.finish(summary)
     validation = trained.validation.metrics if trained.validation else {}
     figures = {"validation": validation, "test": test.metrics, "epochs": trained.epochs, "train_seconds": trained.seconds}
     return RunResult(folder, report), figures
+
+
+def _first(config: Config, dataset: Dataset) -> tuple[Model, list[str]]:
+    """The model before training: fresh, or with the weights of an earlier one; and what is to be said of it."""
+    model = fit.build(config.model_name, config.model, dataset.schema, config.train.seed)
+    if config.run.start_from is None:
+        return model, []
+    return model, [warm.start_from(model, dataset, config.base / config.run.start_from, config.split.kind)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +254,7 @@ def _train(
     again = "" if solved else f" for {epochs} epochs, as many as were best on validation"
     notes.append(f"the tested model was trained again on train + validation{again}")
     logger.info("training again on train + validation%s", again)
-    model, learned = fit.build(config.model_name, config.model, judge.dataset.schema, config.train.seed), parts.refit
+    (model, _), learned = _first(config, judge.dataset), parts.refit
     began = time.perf_counter()
     last = config.train if solved else config.train.model_copy(update={"epochs": epochs})
     for record in fit.fit(model, learned, last, checkpoint=folder / _REFIT, resume=resuming):
@@ -368,6 +387,7 @@ def _protocol(config: Config, judge: Judge, parts: Split) -> dict[str, Any]:
     return {
         "split": config.to_dict()["split"],
         "evaluate": config.to_dict()["evaluate"],
+        "cut": parts.cut,
         "chosen_by": judge.metric if judge.can_choose else None,
         "train_rows": len(parts.train),
         "validation_users": len(parts.questions("validation", num_users)),

@@ -1,0 +1,72 @@
+"""Warm start: a fresh model begins with the weights of an earlier one, row by row of what both know.
+
+Rows of users and items are matched by id, so the earlier model may have been made with other vocabularies; what it did not know keeps its
+first weights. Parameters whose names begin with `user_` or `item_` have a row per code; of all others the rows that both have are taken (positions
+count from the newest event, so that a longer history keeps what a shorter one had). Buffers are statistics of the training side and are
+never taken.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tastemaker.data.dataset import Dataset
+from tastemaker.data.vocabulary import FIRST, UNKNOWN, Vocabulary
+from tastemaker.experiment.fit import is_solved
+from tastemaker.models.base import Model
+from tastemaker.recommend import artifact
+from tastemaker.recommend.recommender import Recommender
+
+SPLITS = ("leave_last", "by_time")
+"""Splits whose test side stays unknown: what an earlier model learned from is never later than what a later one is asked about."""
+
+
+def start_from(model: Model, dataset: Dataset, folder: Path | str, split: str) -> str:
+    """Copies the weights of the artifact in `folder` into `model`, in place; returns a note for the report.
+
+    Raises:
+        ArtifactError: no sound artifact.
+    """
+    if is_solved(model):
+        return "no warm start: the model is solved in one step"
+    if split not in SPLITS:
+        return f"no warm start: with split.kind = {split!r} the earlier model may have learned from the test side"
+    return warm(model, dataset, artifact.load(folder))
+
+
+def warm(model: Model, dataset: Dataset, earlier: Recommender) -> str:
+    """As `start_from`, from a recommender."""
+    if type(earlier.model) is not type(model):
+        return f"no warm start: the earlier model is a {type(earlier.model).__name__}"
+    shared = {
+        "user_": _shared(dataset.users, earlier.users),
+        "item_": _shared(dataset.items, earlier.items),
+    }
+    old, taken = dict(earlier.model.named_parameters()), 0
+    with torch.no_grad():
+        for name, weights in model.named_parameters():
+            source = old.get(name)
+            if source is None or source.dim() != weights.dim() or source.shape[1:] != weights.shape[1:]:
+                continue
+            taken += 1
+            if not weights.dim():
+                weights.copy_(source)
+                continue
+            both = torch.arange(min(len(weights), len(source)))
+            here, there = next((rows for prefix, rows in shared.items() if name.startswith(prefix)), (both, both))
+            weights[here] = source[there].to(weights)
+    if not taken:
+        return "no warm start: the earlier model has other sizes"
+    counts = {name: len(rows[0]) - FIRST for name, rows in shared.items()}
+    return f"began with the weights of an earlier version: {counts['user_']:,} users and {counts['item_']:,} items in common"
+
+
+def _shared(now: Vocabulary, before: Vocabulary) -> tuple[torch.Tensor, torch.Tensor]:
+    """Codes of what both know, here and there; PAD and UNKNOWN are the same in both."""
+    codes = np.concatenate([np.arange(FIRST, dtype=np.int32), before.encode(now.ids)])
+    held = codes != UNKNOWN
+    held[UNKNOWN] = True
+    return torch.from_numpy(np.flatnonzero(held)), torch.from_numpy(codes[held].astype(np.int64))

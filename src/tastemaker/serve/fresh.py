@@ -1,0 +1,194 @@
+"""The gate's questions: what users of the store did last, in the words of each model that is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from pydantic import Field
+
+from tastemaker.data.interactions import Histories
+from tastemaker.data.vocabulary import FIRST, UNKNOWN, Vocabulary
+from tastemaker.evaluate.evaluator import EvaluateConfig, evaluate_ranking
+from tastemaker.evaluate.report import Report
+from tastemaker.models.base import Query
+from tastemaker.recommend.candidates import Scorer, device_of, rank
+from tastemaker.recommend.recommender import Recommender
+from tastemaker.settings import Settings
+from tastemaker.store.base import Store
+
+K = 10
+"""Length of the lists that are judged."""
+_HISTORY = 1000
+"""Newest events of a user that are read."""
+
+
+class GateSettings(Settings):
+    """How strict the gate is."""
+
+    min_users: int = Field(100, ge=2, description="users that must be asked before a model in use is replaced")
+    max_users: int = Field(5000, ge=2, description="users asked at most, a seeded sample of those with fresh events")
+    window: int = Field(1_000_000, ge=1, description="newest events that users are drawn from and popularity is counted in")
+    min_known_share: float = Field(0.5, ge=0, le=1, description="share of these events whose items the candidate must know")
+    max_milliseconds: float = Field(250.0, gt=0, description="median time of one answer")
+    bootstrap: int = Field(1000, ge=1, description="resamples behind the interval of each figure")
+    confidence: float = Field(0.95, gt=0, lt=1, description="of intervals")
+    seed: int = Field(0, ge=0, description="of the sample of users and of resampling")
+
+
+@dataclass(frozen=True)
+class Learned:
+    """How a candidate was trained, as far as the gate must know."""
+
+    split: str = "leave_last"
+    """`[split] kind`"""
+    sequence: int = 0
+    """of the newest event in its training data"""
+    cut: int | None = None
+    """µs: first moment it did not learn from (by_time)"""
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Learned:
+        """As a version's facts have it; the defaults where they say nothing."""
+        said = facts.get("learned")
+        return cls(**said) if isinstance(said, dict) else cls()
+
+
+@dataclass(frozen=True, eq=False)
+class Fresh:
+    """Who is asked, with what history, and what is right; in codes of one vocabulary of text ids that covers all models."""
+
+    items: Vocabulary
+    user_ids: list[str]
+    histories: Histories
+    truth: Histories
+    counts: np.ndarray
+    """float32 (items.size,): events of the window, the withheld ones not among them"""
+    events: int
+    """events of the window"""
+    strangers: np.ndarray
+    """int64 (asked,): another asked user for each"""
+
+    def __len__(self) -> int:
+        return len(self.user_ids)
+
+    @classmethod
+    def of(
+        cls, store: Store, candidate: Recommender, current: Recommender | None, learned: Learned, settings: GateSettings
+    ) -> Fresh:
+        rng = np.random.default_rng(settings.seed)
+        batches = list(store.scan_events(after=max(0, store.last_sequence() - settings.window)))
+        users = _column(batches, "user_id").dictionary_encode()
+        item_ids = _column(batches, "item_id")
+        sequence, moment = (_column(batches, name, pa.int64()).to_numpy() for name in ("sequence", "time"))
+        known = [pa.array(_texts(one.items.ids)) for one in (candidate, current) if one is not None]
+        items = Vocabulary(
+            pa.concat_arrays(
+                [pa.array([], pa.large_string()), *(ids.cast(pa.large_string()) for ids in known), item_ids]
+            ).unique()
+        )
+
+        order = np.lexsort((sequence, moment, users.indices.to_numpy()))
+        owner = users.indices.to_numpy()[order]
+        newest = order[np.append(owner[1:] != owner[:-1], True)] if len(order) else order
+        if learned.split == "by_time" and learned.cut is not None:
+            newest = newest[(moment[newest] >= learned.cut) | (sequence[newest] > learned.sequence)]
+        elif learned.split not in ("leave_last", "by_time"):
+            newest = newest[sequence[newest] > learned.sequence]
+        if len(newest) > settings.max_users:
+            newest = np.sort(rng.choice(newest, settings.max_users, replace=False))
+        asked = users.take(pa.array(newest)).to_pylist()
+        rows = store.histories(asked, _HISTORY) if asked else []
+        # one with nothing before the newest event has no history; one who met the item before is not recommended it again
+        kept = [
+            place
+            for place, row in enumerate(rows)
+            if len(row) > 1 and row[-1].item_id not in {event.item_id for event in row[:-1]}
+        ]
+        done = [event for place in kept for event in rows[place]]
+        whole = Histories(
+            items.encode([event.item_id for event in done]),
+            np.array([event.time for event in done], np.int64),
+            np.array([event.value for event in done], np.float32),
+            np.concatenate([[0], np.cumsum([len(rows[place]) for place in kept])]).astype(np.int64),
+        )
+        starts, ends = whole.offsets[:-1], whole.offsets[1:]
+        truth = whole.last(1)
+        counts = np.bincount(items.encode(item_ids), minlength=items.size) - np.bincount(truth.items, minlength=items.size)
+        turn = rng.permutation(len(kept))
+        strangers = np.empty(len(kept), np.int64)
+        strangers[turn] = np.roll(turn, 1)
+        return cls(
+            items,
+            [asked[place] for place in kept],
+            whole.slices(starts, ends - 1),
+            truth,
+            np.maximum(counts, 0).astype(np.float32),
+            len(order),
+            strangers,
+        )
+
+    def known_share(self, recommender: Recommender) -> float:
+        """Share of the window's events whose items a recommender knows."""
+        held = np.zeros(self.items.size, bool)
+        held[self._ours(recommender)[FIRST:]] = True
+        return float(self.counts[held].sum() / max(self.counts.sum(), 1))
+
+    def asked_of(self, recommender: Recommender, *, rows: np.ndarray) -> tuple[np.ndarray, Histories]:
+        """User codes and histories of some rows in the words of a recommender."""
+        mine = np.full(self.items.size, UNKNOWN, np.int32)
+        ours = self._ours(recommender)
+        mine[ours[FIRST:]] = np.arange(FIRST, len(ours), dtype=np.int32)
+        part = self.histories.take(rows)
+        users = recommender.users.encode([self.user_ids[row] for row in rows])
+        return users, Histories(mine[part.items], part.times, part.values, part.offsets)
+
+    def lists(self, recommender: Recommender, scores: Scorer, *, of: np.ndarray | None = None) -> np.ndarray:
+        """The lists of a recommender in common codes; `of` asks with the codes and histories of other rows."""
+        every = np.arange(len(self))
+        users, histories = self.asked_of(recommender, rows=every if of is None else of)
+        _, seen = self.asked_of(recommender, rows=every)
+        found = rank(
+            scores, users, histories, K, num_items=recommender.items.size, exclude=seen, device=device_of(recommender.model)
+        )
+        return self._ours(recommender)[found.codes]
+
+    def popular(self) -> np.ndarray:
+        """The lists of plain popularity."""
+        counts = torch.from_numpy(self.counts)
+
+        def score(query: Query, items: torch.Tensor | None) -> torch.Tensor:
+            return counts.repeat(len(query), 1)
+
+        users = np.full(len(self), UNKNOWN)
+        return rank(score, users, self.histories, K, num_items=self.items.size, exclude=self.histories).codes
+
+    def report(self, lists: np.ndarray, settings: GateSettings) -> Report:
+        """How good lists are."""
+        config = EvaluateConfig(
+            metrics=("ndcg", "hit_rate"),
+            ks=(K,),
+            bootstrap=settings.bootstrap,
+            confidence=settings.confidence,
+            seed=settings.seed,
+        )
+        return evaluate_ranking(lists, self.truth, self.counts.astype(np.int64), self.histories.lengths, config)
+
+    def _ours(self, recommender: Recommender) -> np.ndarray:
+        """The common code of each item code of a recommender; PAD stays PAD."""
+        codes = self.items.encode(pa.array(_texts(recommender.items.ids)))
+        return np.concatenate([np.arange(FIRST, dtype=np.int32), codes])
+
+
+def _column(batches: list[pa.RecordBatch], name: str, kind: pa.DataType | None = None) -> pa.Array:
+    kind = kind or pa.large_string()
+    return pa.concat_arrays([pa.array([], kind), *(batch.column(name).cast(kind) for batch in batches)])
+
+
+def _texts(ids: pa.Array) -> pa.Array:
+    """Ids of the store are text: a vocabulary of integers matches by their digits."""
+    return ids.cast(pa.large_string())
