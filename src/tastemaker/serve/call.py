@@ -51,6 +51,8 @@ class Call:
     """None where a stream of rows is to be read from `stream`"""
     request_id: str
     stream: Callable[[], AsyncIterator[bytes]] | None = None
+    user: str | None = None
+    """the user of a browser's token"""
 
 
 @dataclass(slots=True)

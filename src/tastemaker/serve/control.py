@@ -34,12 +34,6 @@ class Paged(Body):
     limit: Limit = 100
 
 
-class PagedFilter(Paged):
-    """A page of what a filter matches."""
-
-    filter: Filter | None = None
-
-
 class EventsQuery(Paged):
     """Events of a user or of an item."""
 
@@ -62,10 +56,10 @@ class RecommendQuery(Body):
     deadline_ms: Annotated[float, Meta(gt=0, le=60_000)] | None = None
 
 
-class NextQuery(Body):
-    """How many more."""
+class Length(Body):
+    """How many; as before, or 10."""
 
-    limit: Limit = 10
+    limit: Limit | None = None
 
 
 class SimilarQuery(Body):
@@ -73,16 +67,15 @@ class SimilarQuery(Body):
 
     limit: Limit = 10
     filter: Filter | None = None
+    include: Annotated[list[Include], Meta(max_length=3)] = []
 
 
-class PopularQuery(Body):
+class PopularQuery(SimilarQuery):
     """Which list."""
 
-    limit: Limit = 10
     window: Annotated[float, Meta(gt=0, le=3.2e8)] | None = None
     """seconds back from now; unless given, the service's own"""
     category: Annotated[str, Meta(max_length=256)] | None = None
-    filter: Filter | None = None
 
 
 class JobsQuery(Body):

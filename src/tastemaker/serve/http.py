@@ -181,11 +181,11 @@ class Http:
         return route.status, content, b"application/json"
 
     def _hold_to_user(self, call: Call, headers: Mapping[bytes, bytes]) -> None:
-        own, token = None, headers.get(b"x-user-token")
+        token = headers.get(b"x-user-token")
         if token is not None:
             secret = browser.signing_secret(self._keyring.master or b"", call.principal.key_id or "")
-            own = browser.verify(secret, token.decode("latin-1"), time.time())
-        browser.hold_to(own, browser.users_of(call.ids, call.query, call.body))
+            call.user = browser.verify(secret, token.decode("latin-1"), time.time())
+        browser.hold_to(call.user, browser.users_of(call.ids, call.query, call.body))
 
     def _count(self, result: Any) -> None:
         if type(result) is Answer:

@@ -24,19 +24,30 @@ RECOMMENDATIONS = (
         "/v1/users/{user_id}/recommendations",
         _RECOMMEND,
         recommend.for_user,
-        "Items for a user; nothing is kept of the answer, so it has no next page.",
+        "Items for a user; nothing is kept of the answer, so this process alone can go on from it.",
         w.Answer,
         query=c.RecommendQuery,
         browser=True,
     ),
     Route(
-        "GET",
+        "POST",
         "/v1/recommendations/{recommendation_id}/next",
         _RECOMMEND,
         recommend.next_page,
         "More items after an answer, none of them again.",
         w.Answer,
-        query=c.NextQuery,
+        body=c.Length,
+        browser=True,
+        problems=(400, 404),
+    ),
+    Route(
+        "GET",
+        "/v1/recommendations/{recommendation_id}/next",
+        _RECOMMEND,
+        recommend.look_ahead,
+        "The same; nothing is kept of the answer, so this process alone can go on from it.",
+        w.Answer,
+        query=c.Length,
         browser=True,
         problems=(400, 404),
     ),
@@ -89,7 +100,7 @@ RECOMMENDATIONS = (
         recommend.similar_users,
         "Users like a user.",
         w.SimilarUsers,
-        query=c.NextQuery,
+        query=c.Length,
         problems=(404,),
     ),
     Route(
@@ -99,7 +110,7 @@ RECOMMENDATIONS = (
         recommend.audience,
         "Users who would like an item.",
         w.SimilarUsers,
-        query=c.NextQuery,
+        query=c.Length,
         problems=(404,),
     ),
     Route(
@@ -160,7 +171,7 @@ EVENTS = (
 )
 
 CATALOGUE = (
-    Route("PUT", "/v1/items/{item_id}", _CATALOGUE, catalogue.put_item, "Puts an item.", body=w.ItemBody, status=204),
+    Route("PUT", "/v1/items/{item_id}", _CATALOGUE, catalogue.put_item, "Puts an item.", w.ItemReply, body=w.ItemBody),
     Route(
         "PATCH",
         "/v1/items/{item_id}",
@@ -182,7 +193,7 @@ CATALOGUE = (
         catalogue.items,
         "The catalogue.",
         w.ItemsReply,
-        query=c.PagedFilter,
+        query=c.Paged,
         problems=(400,),
     ),
     Route(
@@ -195,7 +206,7 @@ CATALOGUE = (
         body=c.Items,
         rows=True,
     ),
-    Route("PUT", "/v1/users/{user_id}", _CATALOGUE, catalogue.put_user, "Puts a user.", body=w.UserBody, status=204),
+    Route("PUT", "/v1/users/{user_id}", _CATALOGUE, catalogue.put_user, "Puts a user.", w.UserReply, body=w.UserBody),
     Route(
         "PATCH",
         "/v1/users/{user_id}",

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from tastemaker.errors import RequestError
 from tastemaker.serve import body as bodies
 from tastemaker.serve.call import Call
@@ -28,9 +26,9 @@ _GROUP = 500
 _TOLD = 1000
 
 
-async def put_item(call: Call) -> None:
+async def put_item(call: Call) -> ItemReply:
     """Inserts or replaces an item; the next request knows."""
-    await _put_one(call, call.parts.service.put_items, "item_id")
+    return await call.parts.writes.run(call.parts.service.put_item, _same_id(call, "item_id"), call.body)
 
 
 async def patch_item(call: Call) -> ItemReply:
@@ -50,8 +48,7 @@ async def delete_item(call: Call) -> None:
 
 async def items(call: Call) -> ItemsReply:
     """The catalogue by id."""
-    query = call.query
-    return await call.parts.reads.run(call.parts.service.items, query.cursor, query.limit, query.filter)
+    return await call.parts.reads.run(call.parts.service.items, call.query.cursor, call.query.limit)
 
 
 async def put_items(call: Call) -> RowsTaken:
@@ -59,9 +56,9 @@ async def put_items(call: Call) -> RowsTaken:
     return await _put_rows(call, call.parts.service.put_items, "items", ItemBody)
 
 
-async def put_user(call: Call) -> None:
+async def put_user(call: Call) -> UserReply:
     """Inserts or replaces a user."""
-    await _put_one(call, call.parts.service.put_users, "user_id")
+    return await call.parts.writes.run(call.parts.service.put_user, _same_id(call, "user_id"), call.body)
 
 
 async def patch_user(call: Call) -> UserReply:
@@ -102,13 +99,11 @@ async def export(call: Call) -> dict[str, Any]:
 Put = Callable[[Sequence[Any]], RowsTaken]
 
 
-async def _put_one(call: Call, put: Put, name: str) -> None:
+def _same_id(call: Call, name: str) -> str:
     own = call.ids[name]
     if getattr(call.body, name) not in (None, own):
         raise RequestError(f"another {name} in the body than in the path", expected="the same, or none", code="invalid")
-    taken = await call.parts.writes.run(put, [msgspec.structs.replace(call.body, **{name: own})])
-    if taken.rejected:
-        raise RequestError(taken.rejected[0].detail, code=taken.rejected[0].code)
+    return own
 
 
 async def _put_rows(call: Call, put: Put, rows: str, kind: Any) -> RowsTaken:

@@ -9,6 +9,7 @@ from typing import Any
 from tastemaker.errors import RequestError
 from tastemaker.serve import auth, browser, jobs
 from tastemaker.serve.call import Call
+from tastemaker.serve.catalogue import job_reply
 from tastemaker.serve.control import (
     JobsReply,
     KeyMade,
@@ -79,7 +80,7 @@ async def train(call: Call) -> JobReply:
         _audit(call, "models.train", {"name": call.ids["name"], "job_id": job.job_id})
         return job
 
-    return _job(await call.parts.writes.run(ask))
+    return job_reply(await call.parts.writes.run(ask))
 
 
 async def promote(call: Call) -> ModelReply:
@@ -127,7 +128,7 @@ async def end_schedule(call: Call) -> None:
 async def list_jobs(call: Call) -> JobsReply:
     """The newest jobs."""
     found = await call.parts.reads.run(call.parts.store.jobs, call.query.kind, call.query.limit)
-    return JobsReply(jobs=[_job(one) for one in found])
+    return JobsReply(jobs=[job_reply(one) for one in found])
 
 
 async def job(call: Call) -> JobReply:
@@ -135,7 +136,7 @@ async def job(call: Call) -> JobReply:
     found = await call.parts.reads.run(call.parts.store.job, call.ids["job_id"])
     if found is None:
         raise RequestError("no such job", code="unknown_job", status=404)
-    return _job(found)
+    return job_reply(found)
 
 
 async def cancel_job(call: Call) -> JobReply:
@@ -146,7 +147,7 @@ async def cancel_job(call: Call) -> JobReply:
         _audit(call, "jobs.cancel", {"job_id": found.job_id})
         return found
 
-    return _job(await call.parts.writes.run(work))
+    return job_reply(await call.parts.writes.run(work))
 
 
 async def audit_log(call: Call) -> Rows:
@@ -203,18 +204,6 @@ def _model(version: ModelVersion) -> ModelReply:
         state=version.state,
         created=to_text(version.created),
         facts=dict(version.facts),
-    )
-
-
-def _job(job: Job) -> JobReply:
-    return JobReply(
-        job_id=job.job_id,
-        kind=job.kind,
-        state=job.state,
-        progress=job.progress,
-        created=to_text(job.created),
-        updated=to_text(job.updated),
-        detail=dict(job.detail),
     )
 
 

@@ -20,7 +20,7 @@ async def events(call: Call) -> EventsReply:
         raise RequestError("both or neither of user_id and item_id", expected="one of them", code="invalid")
     return await call.parts.reads.run(
         lambda: call.parts.service.events(
-            user_id=query.user_id, item_id=query.item_id, kind=query.type, cursor=query.cursor, limit=query.limit
+            user_id=query.user_id, item_id=query.item_id, type=query.type, cursor=query.cursor, limit=query.limit
         )
     )
 

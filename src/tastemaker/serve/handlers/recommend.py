@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Literal
+
+from tastemaker.serve import browser
 from tastemaker.serve.call import Call
 from tastemaker.serve.wire import (
     Answer,
@@ -37,28 +41,45 @@ async def for_user(call: Call) -> Answer:
 
 async def next_page(call: Call) -> Answer:
     """More of an answer, without repeats."""
-    return await call.parts.reads.run(call.parts.service.next_page, call.ids["recommendation_id"], call.query.limit)
+    return await _continued(call, call.body.limit, record=True)
+
+
+async def look_ahead(call: Call) -> Answer:
+    """The same from an address alone, not kept."""
+    return await _continued(call, call.query.limit, record=False)
+
+
+async def _continued(call: Call, limit: int | None, *, record: bool) -> Answer:
+    service, cursor = call.parts.service, call.ids["recommendation_id"]
+
+    def work() -> Answer:
+        if call.principal.browser:
+            browser.hold_to(call.user, [service.owner(cursor)])
+        return service.next_page(cursor, limit, record=record)
+
+    return await call.parts.reads.run(work)
 
 
 async def batch(call: Call) -> Answers:
     """Several shelves of one page."""
-    return Answers(answers=await call.parts.reads.run(call.parts.service.batch, call.body))
+    return await call.parts.reads.run(call.parts.service.batch, call.body)
 
 
 async def similar(call: Call) -> Answer:
     """Items like an item."""
-    service, query = call.parts.service, call.query
-    return await call.parts.reads.run(service.similar, call.ids["item_id"], query.limit, query.filter)
+    query = call.query
+    ask = partial(call.parts.service.similar, call.ids["item_id"], query.limit, filter=query.filter, include=query.include)
+    return await call.parts.reads.run(ask)
 
 
 async def similar_users(call: Call) -> SimilarUsers:
     """Users like a user."""
-    return await call.parts.reads.run(call.parts.service.similar_users, call.ids["user_id"], call.query.limit)
+    return await call.parts.reads.run(call.parts.service.similar_users, call.ids["user_id"], call.query.limit or 10)
 
 
 async def audience(call: Call) -> SimilarUsers:
     """Users who would like an item."""
-    return await call.parts.reads.run(call.parts.service.audience, call.ids["item_id"], call.query.limit)
+    return await call.parts.reads.run(call.parts.service.audience, call.ids["item_id"], call.query.limit or 10)
 
 
 async def complementary(call: Call) -> Answer:
@@ -86,11 +107,18 @@ async def latest(call: Call) -> Answer:
     return await _listed(call, "latest")
 
 
-async def _listed(call: Call, which: str) -> Answer:
+async def _listed(call: Call, which: Literal["popular", "trending", "latest"]) -> Answer:
     query = call.query
-    return await call.parts.reads.run(
-        call.parts.service.popular, which, query.window, query.category, query.limit, query.filter
+    ask = partial(
+        call.parts.service.popular,
+        which,
+        window_seconds=query.window,
+        category=query.category,
+        limit=query.limit,
+        filter=query.filter,
+        include=query.include,
     )
+    return await call.parts.reads.run(ask)
 
 
 async def explain(call: Call) -> Trace:
