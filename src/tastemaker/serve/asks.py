@@ -122,7 +122,7 @@ def row_of(ask: Ask, view: View, masks: Masks, settings: ServeSettings, now: int
     session = isinstance(request, RecommendSession)
     user = None if request.user_id is None else checked(request.user_id, "user_id")
     for name in request.max_per:
-        view.columns.column(name)
+        view.stock.columns.column(name)
     rule = request.exclude_seen
     row = Row(
         ask,
@@ -143,7 +143,7 @@ def row_of(ask: Ask, view: View, masks: Masks, settings: ServeSettings, now: int
 
 def _pin(row: Row, view: View, now: int) -> None:
     """Pins of this page that may be shown; they pass by filters and what was seen, as they do by scores."""
-    may = view.open_at(now).mask
+    _, may = view.open_at(now)
     for pin in row.request.pins:
         place = pin.position - 1 - len(row.ask.before)
         if not 0 <= place < row.request.limit:

@@ -91,9 +91,9 @@ def _retrieved(row: Row, view: View, code: int, line: np.ndarray) -> Step:
 
 
 def _available(view: View, code: int, now: int) -> Step:
-    item, passed = view.items[code], bool(view.open_at(now).mask[code])
+    item, passed = view.item(code), bool(view.open_at(now)[1][code])
     detail = "available"
-    if item is not None and not passed:
+    if not passed:
         if item.deleted:
             detail = "deleted from the catalogue"
         elif item.hidden:

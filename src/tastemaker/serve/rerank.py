@@ -50,7 +50,8 @@ def chosen(row: Row, view: View, codes: np.ndarray, scores: np.ndarray, taken: s
             codes, scores = _in_order(codes, scores, order)
     found = [*row.head, *codes.tolist()]
     for name, cap in request.max_per.items():
-        kept = policy.max_per(np.asarray(found, np.int64), view.columns.labels(name), cap, len(found))
+        rows = view.rows[np.asarray(found, np.int64)]
+        kept = policy.max_per(rows, view.stock.columns.labels(name), cap, len(found))
         found = [found[place] for place in kept]
     return found[: request.limit - len(row.pins)]
 

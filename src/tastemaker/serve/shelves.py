@@ -96,8 +96,8 @@ class Shelves:
 
     def latest(self, view: View) -> np.ndarray:
         """Scores float32 (size,): ranks, since float32 cannot hold times."""
-        dated = view.opens > 0
-        order = np.lexsort((-np.arange(view.size), np.where(dated, view.opens, view.changed), dated))
+        opens, changed = view.stock.opens[view.rows], view.stock.changed[view.rows]
+        order = np.lexsort((-np.arange(view.size), np.where(opens > 0, opens, changed), opens > 0))
         line = np.empty(view.size, np.float32)
         line[order] = np.arange(view.size)
         return line
