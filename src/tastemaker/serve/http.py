@@ -34,8 +34,8 @@ from tastemaker.serve.monitor import Seen
 from tastemaker.serve.problems import MEDIA_TYPE, Refused, problem
 from tastemaker.serve.route import Route
 from tastemaker.serve.telemetry import Spans
-from tastemaker.serve.wire import Answer, Answers, EventsTaken
 from tastemaker.settings import Settings
+from tastemaker.wire.bodies import Answer, Answers, EventsTaken
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 

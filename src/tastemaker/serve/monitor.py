@@ -18,8 +18,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from tastemaker import __version__
 from tastemaker.serve.ids import to_text
-from tastemaker.serve.wire import Answer, EventsTaken
 from tastemaker.store.base import ModelVersion
+from tastemaker.wire.bodies import Answer, EventsTaken
 
 MEDIA_TYPE = "text/plain; version=1.0.0; charset=utf-8; escaping=underscores"
 STAGES = ("read", "handle", "write")

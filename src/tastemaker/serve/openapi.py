@@ -11,7 +11,7 @@ import msgspec
 from tastemaker import __version__
 from tastemaker.serve.auth import PUBLIC, SCOPES
 from tastemaker.serve.route import Route
-from tastemaker.serve.wire import Id, Problem
+from tastemaker.wire.bodies import Id, Problem
 
 _REF = "#/components/schemas/{name}"
 _REQUEST_ID = {"X-Request-Id": {"description": "As sent, or made up.", "schema": {"type": "string"}}}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tastemaker.serve import control as c
-from tastemaker.serve import wire as w
 from tastemaker.serve.auth import ANY, PUBLIC
 from tastemaker.serve.handlers import catalogue, control, events, recommend, system
 from tastemaker.serve.route import Route
+from tastemaker.wire import bodies as w
+from tastemaker.wire import control as c
 
 _RECOMMEND, _EVENTS, _CATALOGUE, _MODELS, _METRICS, _ADMIN = (
     "recommend",

@@ -34,7 +34,8 @@ from tastemaker.serve.recorder import Recorder
 from tastemaker.serve.settings import ServeSettings
 from tastemaker.serve.shelves import Shelves
 from tastemaker.serve.view import View
-from tastemaker.serve.wire import (
+from tastemaker.store.base import Job, ModelVersion, Store
+from tastemaker.wire.bodies import (
     Answer,
     Answers,
     Complementary,
@@ -62,7 +63,6 @@ from tastemaker.serve.wire import (
     UserReply,
     UsersReply,
 )
-from tastemaker.store.base import Job, ModelVersion, Store
 
 
 def wall_clock() -> int:

@@ -7,7 +7,7 @@ from importlib import resources
 
 from tastemaker.serve import monitor
 from tastemaker.serve.call import Call, Raw
-from tastemaker.serve.control import Alive, Readiness, SlowRequest, SlowRequests
+from tastemaker.wire.control import Alive, Readiness, SlowRequest, SlowRequests
 
 
 async def alive(call: Call) -> Alive:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from tastemaker.serve.wire import (
+from tastemaker.wire.bodies import (
     Body,
     EventBody,
     Filter,
