@@ -17,7 +17,7 @@ import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from tastemaker import __version__
-from tastemaker.serve.ids import to_text
+from tastemaker.serve.times import to_text
 from tastemaker.store.base import ModelVersion
 from tastemaker.wire.bodies import Answer, EventsTaken
 

@@ -10,7 +10,7 @@ from tastemaker.errors import RequestError
 from tastemaker.serve import auth, browser, jobs
 from tastemaker.serve.call import Call
 from tastemaker.serve.catalogue import job_reply
-from tastemaker.serve.ids import to_text
+from tastemaker.serve.times import to_text
 from tastemaker.serve.jobs import Schedule
 from tastemaker.serve.registry import Registry
 from tastemaker.store.base import Job, Key, ModelVersion
