@@ -17,6 +17,7 @@ from tastemaker.log import logger
 from tastemaker.models.base import SequenceModel
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.recommend.scoring import Scoring
+from tastemaker.serve.arrivals import Arrivals, read_as
 from tastemaker.serve.stock import Stock
 from tastemaker.serve.view import View
 from tastemaker.store.base import Item, ModelVersion, Store
@@ -36,10 +37,11 @@ class Live:
         self._since, self._change = 0, 1
         self._wake, self._closed = threading.Event(), False
         self._thread: threading.Thread | None = None
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[], object]] = []
+        self._arrivals = Arrivals(store)
         with self._building:
             self._pull()
-            self.view = self._built(None, None)
+            self.view = self._introduced(self._built(None, None), build=False)
 
     def swap(self, recommender: Recommender | None, version: ModelVersion | None = None) -> View:
         """Puts another model in use, from the next request on; requests under way end with the one they began with."""
@@ -47,7 +49,7 @@ class Live:
             self._pull()
             if recommender is not None:
                 self._take_artifact(recommender)
-            self.view = self._built(recommender, version)
+            self.view = self._introduced(self._built(recommender, version), build=not self._following)
             return self.view
 
     def refresh(self) -> bool:
@@ -55,8 +57,14 @@ class Live:
         with self._building:
             if not self._pull():
                 return False
-            self.view = self._grown(self.view)
+            self.view = self._introduced(self._grown(self.view), build=not self._following)
             return True
+
+    def acquaint(self) -> None:
+        """Takes in what users did with newcomers, and builds the index of content where it is missing."""
+        with self._building:
+            if self._arrivals.count(self.view) or self._arrivals.behind:
+                self.view = self._introduced(replace(self.view, number=next(_numbers), _open=[]), build=True)
 
     def start(self, every_seconds: float) -> None:
         """Follows the changes of other processes from now on, and of this one as soon as `wake` is called."""
@@ -82,7 +90,7 @@ class Live:
         while not self._closed:
             self._wake.wait(every_seconds)
             self._wake.clear()
-            for call in (self.refresh, *self._listeners):
+            for call in (self.refresh, self.acquaint, *self._listeners):
                 if self._closed:
                     return
                 try:
@@ -141,9 +149,22 @@ class Live:
             recommender=recommender,
             version=version,
             scoring=None if recommender is None else Scoring(recommender.model),
+            read_as=np.zeros(0, np.int64),
             user_codes=_user_codes(recommender),
         )
         return self._grown(view)
+
+    def _introduced(self, view: View, *, build: bool) -> View:
+        """The view with its newcomers in the places that their likeness gives them."""
+        weights = self._arrivals.weights(view, build=build)
+        scoring = view.scoring
+        if scoring is not None and ((weights is not None and weights.shape[0]) or scoring.newcomers is not None):
+            scoring = Scoring(scoring.model, weights)
+        return replace(view, scoring=scoring, read_as=read_as(view, weights))
+
+    @property
+    def _following(self) -> bool:
+        return self._thread is not None
 
     def _grown(self, view: View) -> View:
         """The view over the stock as it is now."""

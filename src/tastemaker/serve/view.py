@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tastemaker.data.vocabulary import UNKNOWN
 from tastemaker.models.base import Model, RetrievalModel
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.recommend.scoring import Scoring
@@ -33,6 +34,8 @@ class View:
     recommender: Recommender | None
     version: ModelVersion | None
     scoring: Scoring | None
+    read_as: np.ndarray
+    """int64 (size,): the code that the model reads for each, UNKNOWN where it can read nothing for it"""
     user_codes: dict[str, int]
     """of users the model has vectors of; empty where it reads histories alone"""
     _open: list[tuple[Opening, np.ndarray]] = field(default_factory=list)
@@ -73,6 +76,10 @@ class View:
         """The code of an id; None when neither model nor catalogue knows it."""
         code = self.codes.get(item_id)
         return code if code is not None and code < self.size else None
+
+    def readable(self, codes: list[int]) -> bool:
+        """Whether the model can read any of the codes of a history."""
+        return bool(codes) and bool((self.read_as[codes] != UNKNOWN).any())
 
     def item(self, code: int) -> Item:
         """The item of a code."""
