@@ -16,7 +16,7 @@ from tastemaker.data.vocabulary import Vocabulary
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.serve.service import Service
 from tastemaker.serve.settings import ServeSettings
-from tastemaker.serve.wire import Answer, Recommend
+from tastemaker.wire.bodies import Answer, Recommend
 from tastemaker.store.base import Store, open_store
 
 NOW = 1_750_000_000_000_000
