@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -52,7 +53,7 @@ def _scopes() -> str:
 
 def _operation(route: Route, by_kind: dict[Any, Any], components: dict[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {
-        "operationId": f"{route.handler.__module__.rpartition('.')[2]}_{route.handler.__name__}",
+        "operationId": _name(route),
         "summary": route.summary,
         "tags": [route.path.split("/")[2].split(":")[0] if route.path.startswith("/v1/") else "operations"],
         "parameters": [{"name": name, "in": "path", "required": True, "schema": _schema(Id)} for name in route.ids],
@@ -113,3 +114,9 @@ def _shared(route: Route) -> set[int]:
     if route.ids or route.query is not None:
         statuses |= {422}
     return statuses
+
+
+def _name(route: Route) -> str:
+    """Such as `get_items_similar`: the method and the words of the path."""
+    words = re.sub(r"\{\w+\}|^/(v1/)?", "", route.path)
+    return "_".join([route.method.lower(), *re.findall(r"\w+", words)]) + ("_one" if route.path.endswith("}") else "")
