@@ -62,7 +62,7 @@ class Row:
     boosts: list[tuple[np.ndarray, float]]
     """mask and weight"""
     pins: dict[int, int]
-    """code by place, from 0"""
+    """code by rank, from 1"""
     banned: set[int]
     """codes not to come: excluded, shown before, pinned, seen"""
     deadline: float
@@ -122,7 +122,7 @@ def row_of(ask: Ask, view: View, masks: Masks, settings: ServeSettings, now: int
     session = isinstance(request, RecommendSession)
     user = None if request.user_id is None else checked(request.user_id, "user_id")
     for name in request.max_per:
-        view.columns.column(name)
+        view.stock.columns.column(name)
     rule = request.exclude_seen
     row = Row(
         ask,
@@ -143,16 +143,16 @@ def row_of(ask: Ask, view: View, masks: Masks, settings: ServeSettings, now: int
 
 def _pin(row: Row, view: View, now: int) -> None:
     """Pins of this page that may be shown; they pass by filters and what was seen, as they do by scores."""
-    may = view.open_at(now).mask
+    _, may = view.open_at(now)
     for pin in row.request.pins:
-        place = pin.position - 1 - len(row.ask.before)
-        if not 0 <= place < row.request.limit:
+        rank = pin.position - len(row.ask.before)
+        if not 1 <= rank <= row.request.limit:
             continue
         code = view.code(pin.item_id)
         if code is None or not may[code] or code in row.banned:
             row.warn("pin_unavailable")
-        elif place not in row.pins:
-            row.pins[place] = code
+        elif rank not in row.pins:
+            row.pins[rank] = code
             row.sources[code] = "pin"
             row.banned.add(code)
 

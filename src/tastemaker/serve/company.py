@@ -41,7 +41,7 @@ def together(store: Store, item_ids: Iterable[str], view: View, popular: np.ndar
     counts = np.zeros(view.size, np.float32)
     for history in store.histories(users, HISTORY) if users else []:
         counts[list(distinct(history, view))] += 1
-    return np.where(counts > 0, counts / np.sqrt(np.maximum(popular, counts)), -np.inf).astype(np.float32)
+    return np.where(counts > 0, counts / np.sqrt(np.maximum(np.maximum(popular, counts), 1)), -np.inf).astype(np.float32)
 
 
 def distinct(history: list[Done], view: View) -> set[int]:

@@ -119,7 +119,7 @@ class Desk:
             reason = ""
         elif time.perf_counter() + self._model_seconds > row.deadline:
             reason = "deadline"
-        elif view.personal and not any(code < view.known for code in row.past.codes):
+        elif view.personal and not view.readable(row.past.codes):
             row.fallback = "popular"
         if reason is not None:
             self._give_up(row, view, reason)

@@ -15,7 +15,7 @@ from tastemaker.serve.times import to_text
 from tastemaker.serve.view import View
 from tastemaker.serve.wire import Explain, Recommend, Step, Trace
 
-_RERANKING = ("rotation", "diversity", "max_per")
+_RERANKING = ("diversity", "max_per", "rotation")
 
 
 def explain(body: Explain, desk: Desk, view: View, now: int) -> Trace:
@@ -91,9 +91,9 @@ def _retrieved(row: Row, view: View, code: int, line: np.ndarray) -> Step:
 
 
 def _available(view: View, code: int, now: int) -> Step:
-    item, passed = view.items[code], bool(view.open_at(now).mask[code])
+    item, passed = view.item(code), bool(view.open_at(now)[1][code])
     detail = "available"
-    if item is not None and not passed:
+    if not passed:
         if item.deleted:
             detail = "deleted from the catalogue"
         elif item.hidden:
@@ -132,8 +132,8 @@ def _boosted(row: Row, code: int) -> list[Step]:
 
 
 def _pinned(row: Row, code: int) -> list[Step]:
-    places = [place for place, pinned in row.pins.items() if pinned == code]
-    return [Step(stage="pins", passed=True, detail=f"pinned at {places[0] + 1}")] if places else []
+    ranks = [rank for rank, pinned in row.pins.items() if pinned == code]
+    return [Step(stage="pins", passed=True, detail=f"pinned at rank {ranks[0]}")] if ranks else []
 
 
 def _reranked(row: Row, variants: list[Row], code: int) -> list[Step]:

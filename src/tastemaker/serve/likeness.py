@@ -151,7 +151,7 @@ class Likeness:
         except StoreError:
             past, status = Past(), "degraded"
             warnings.append("history_unavailable")
-        if view.scoring is not None and any(code < view.known for code in past.codes) and len(codes):
+        if view.scoring is not None and view.readable(past.codes) and len(codes):
             with torch.inference_mode():
                 scores = view.scoring(query_of([past], view), torch.from_numpy(codes))[0].float().numpy()
             source, fallback = view.model_name, None

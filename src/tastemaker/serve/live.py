@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.errors import TastemakerError
 from tastemaker.log import logger
 from tastemaker.models.base import SequenceModel
-from tastemaker.recommend.filters import Columns
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.recommend.scoring import Scoring
-from tastemaker.serve.view import NEVER, View
+from tastemaker.serve.arrivals import Arrivals, read_as
+from tastemaker.serve.stock import Stock
+from tastemaker.serve.view import View
 from tastemaker.store.base import Item, ModelVersion, Store
 
 _numbers = itertools.count(1)
-_REBUILD_SHARE = 0.2
-"""Changes of more than this share of the catalogue at once are cheaper built anew."""
 
 
 class Live:
@@ -32,38 +32,46 @@ class Live:
         """Reads the catalogue of the store; `start` follows its changes."""
         self._store = store
         self._building = threading.Lock()
-        self._catalogue: dict[str, tuple[Item, int]] = {}
-        self._since = self._changes = 0
+        self._stock, self._artifact = Stock.empty(), pa.table({})
+        self._lent: dict[str, dict[str, Any]] = {}
+        self._since, self._change = 0, 1
         self._wake, self._closed = threading.Event(), False
         self._thread: threading.Thread | None = None
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[], object]] = []
+        self._arrivals = Arrivals(store)
         with self._building:
             self._pull()
-            self.view = self._built(None, None)
+            self.view = self._introduced(self._built(None, None), build=False)
 
     def swap(self, recommender: Recommender | None, version: ModelVersion | None = None) -> View:
         """Puts another model in use, from the next request on; requests under way end with the one they began with."""
         with self._building:
             self._pull()
-            self.view = self._built(recommender, version)
+            if recommender is not None:
+                self._take_artifact(recommender)
+            self.view = self._introduced(self._built(recommender, version), build=not self._following)
             return self.view
 
     def refresh(self) -> bool:
         """Takes in what changed in the store; whether anything did."""
         with self._building:
-            changed = self._pull()
-            if not changed:
+            if not self._pull():
                 return False
-            many = len(changed) > max(100, _REBUILD_SHARE * self.view.size)
-            self.view = self._built(self.view.recommender, self.view.version) if many else self._changed(changed)
+            self.view = self._introduced(self._grown(self.view), build=not self._following)
             return True
+
+    def acquaint(self) -> None:
+        """Takes in what users did with newcomers, and builds the index of content where it is missing."""
+        with self._building:
+            if self._arrivals.count(self.view) or self._arrivals.behind:
+                self.view = self._introduced(replace(self.view, number=next(_numbers), _open=[]), build=True)
 
     def start(self, every_seconds: float) -> None:
         """Follows the changes of other processes from now on, and of this one as soon as `wake` is called."""
         self._thread = threading.Thread(target=self._follow, args=(every_seconds,), name="catalogue", daemon=True)
         self._thread.start()
 
-    def each_round(self, call: Callable[[], None]) -> None:
+    def each_round(self, call: Callable[[], object]) -> None:
         """Has the following thread call this too, each time it looks for changes."""
         self._listeners.append(call)
 
@@ -82,7 +90,7 @@ class Live:
         while not self._closed:
             self._wake.wait(every_seconds)
             self._wake.clear()
-            for call in (self.refresh, *self._listeners):
+            for call in (self.refresh, self.acquaint, *self._listeners):
                 if self._closed:
                     return
                 try:
@@ -92,131 +100,96 @@ class Live:
                 except Exception:
                     logger.exception("catalogue not refreshed")
 
-    def _pull(self) -> list[str]:
-        """Ids of what changed since the last time."""
-        changed: dict[str, None] = {}
+    def _pull(self) -> bool:
+        """Brings the stock up to the store; whether anything changed."""
+        changed: list[Item] = []
         while True:
             items, newest = self._store.changes(self._since)
-            for item in items:
-                self._changes += 1
-                self._catalogue[item.item_id] = (item, self._changes)
-                changed[item.item_id] = None
             if not items:
-                return list(changed)
+                break
+            changed += [item for item in items if not item.deleted or item.item_id in self._stock.rows]
             self._since = newest
+        if changed:
+            self._stock = self._stock.put([self._described(item) for item in changed], self._change)
+            self._change += len(changed)
+        return bool(changed)
+
+    def _take_artifact(self, recommender: Recommender) -> None:
+        """Makes the model's items known, with the properties of its own catalogue where the store has none."""
+        rows, table = self._stock.rows, recommender.catalogue
+        ids = [str(item_id) for item_id in recommender.items.ids.to_pylist()]
+        put = [item_id for item_id in ids if item_id not in rows]
+        if table.num_columns and not (table is self._artifact or table.equals(self._artifact)):
+            self._artifact, self._lent = table, dict(zip(ids, map(_plain, table.to_pylist()), strict=True))
+            put = ids
+        items = (self._described(self._stock.items[rows[item_id]] if item_id in rows else Item(item_id)) for item_id in put)
+        if fresh := [item for item in items if item is not self._stock.items[rows.get(item.item_id, 0)]]:
+            self._stock = self._stock.put(fresh, 0)
+
+    def _described(self, item: Item) -> Item:
+        """The item with the properties of the artifact's catalogue where nobody put any."""
+        if item.properties or item.categories or item.deleted or not (lent := self._lent.get(item.item_id)):
+            return item
+        return replace(item, properties=lent)
 
     def _built(self, recommender: Recommender | None, version: ModelVersion | None) -> View:
-        """A view from nothing."""
-        number = next(_numbers)
-        ids = ["", ""] if recommender is None else ["", "", *map(str, recommender.items.ids.to_pylist())]
+        """A view with codes of its own: the model's, then all other items."""
+        number, stock = next(_numbers), self._stock
+        ids = [""] * FIRST
+        if recommender is not None:
+            ids += map(str, recommender.items.ids.to_pylist())
         codes = {item_id: code for code, item_id in enumerate(ids) if code >= FIRST}
-        for item_id, (item, _) in self._catalogue.items():
-            if item_id not in codes and not item.deleted:
-                codes[item_id] = len(ids)
-                ids.append(item_id)
-        artifact = _artifact_rows(recommender)
-        items = [None if code < FIRST else self._item(item_id, artifact.get(code)) for code, item_id in enumerate(ids)]
-        size = len(ids)
         view = View(
             number=number,
             base=number,
+            stock=stock,
+            rows=np.array([stock.rows.get(item_id, 0) for item_id in ids], np.int64),
+            ids=ids,
+            codes=codes,
             recommender=recommender,
             version=version,
             scoring=None if recommender is None else Scoring(recommender.model),
+            read_as=np.zeros(0, np.int64),
             user_codes=_user_codes(recommender),
-            size=size,
-            ids=ids,
-            codes=codes,
-            items=items,
-            columns=Columns.of([_row(item) for item in items]),
-            listed=np.zeros(size, bool),
-            opens=np.zeros(size, np.int64),
-            closes=np.zeros(size, np.int64),
-            changed=np.zeros(size, np.int64),
         )
-        self._set_windows(view, range(FIRST, size))
-        return self._with_newcomers(view)
+        return self._grown(view)
 
-    def _changed(self, changed: Sequence[str]) -> View:
-        """The view with these items as they are now."""
-        old = self.view
-        ids, codes, items = old.ids, old.codes, old.items.copy()
-        artifact = (
-            _artifact_rows(old.recommender) if old.recommender is not None and old.recommender.catalogue.num_columns else {}
-        )
-        places = []
-        for item_id in changed:
-            item = self._catalogue[item_id][0]
-            code = codes.get(item_id)
-            if code is None:
-                if item.deleted:
-                    continue
-                code = codes[item_id] = len(ids)
-                ids.append(item_id)
-                items.append(None)
-            items[code] = self._item(item_id, artifact.get(code))
-            places.append(code)
-        fresh = [code for code in places if code >= old.size]
-        held = [code for code in places if code < old.size]
-        columns = old.columns.extended([_row(items[code]) for code in sorted(fresh)]) if fresh else old.columns
-        if held:
-            columns = columns.replaced({code: _row(items[code]) for code in held})
-        more = len(ids) - old.size
-        view = replace(
-            old,
-            number=next(_numbers),
-            size=len(ids),
-            items=items,
-            columns=columns,
-            listed=np.concatenate([old.listed, np.zeros(more, bool)]),
-            opens=np.concatenate([old.opens, np.zeros(more, np.int64)]),
-            closes=np.concatenate([old.closes, np.zeros(more, np.int64)]),
-            changed=np.concatenate([old.changed, np.zeros(more, np.int64)]),
-            _opening=[],
-        )
-        self._set_windows(view, places)
-        return self._with_newcomers(view) if any(code >= view.known for code in places) else view
+    def _introduced(self, view: View, *, build: bool) -> View:
+        """The view with its newcomers in the places that their likeness gives them."""
+        weights = self._arrivals.weights(view, build=build)
+        scoring = view.scoring
+        if scoring is not None and ((weights is not None and weights.shape[0]) or scoring.newcomers is not None):
+            scoring = Scoring(scoring.model, weights)
+        return replace(view, scoring=scoring, read_as=read_as(view, weights))
 
-    def _with_newcomers(self, view: View) -> View:
-        return view
+    @property
+    def _following(self) -> bool:
+        return self._thread is not None
 
-    def _item(self, item_id: str, artifact: Mapping[str, Any] | None) -> Item:
-        """The item as the store has it; where nobody put its properties, with those of the artifact's catalogue."""
-        item = self._catalogue[item_id][0] if item_id in self._catalogue else Item(item_id)
-        if artifact and not item.properties and not item.categories and not item.deleted:
-            return replace(item, properties=artifact)
-        return item
-
-    def _set_windows(self, view: View, places: Sequence[int] | range) -> None:
-        for code in places:
-            item = view.items[code]
-            if item is not None:
-                view.listed[code] = not (item.hidden or item.deleted)
-                view.opens[code] = 0 if item.available_from is None else item.available_from
-                view.closes[code] = NEVER if item.expires_at is None else item.expires_at
-                view.changed[code] = self._catalogue[item.item_id][1] if item.item_id in self._catalogue else 0
+    def _grown(self, view: View) -> View:
+        """The view over the stock as it is now."""
+        stock, ids, codes = self._stock, view.ids, view.codes
+        held = np.zeros(len(stock), bool)
+        held[view.rows] = True
+        held[0] = True
+        more = []
+        for row in np.nonzero(~held)[0].tolist():
+            item = stock.items[row]
+            if not item.deleted:
+                codes[item.item_id] = len(ids)
+                ids.append(item.item_id)
+                more.append(row)
+        rows = np.concatenate([view.rows, np.array(more, np.int64)]) if more else view.rows
+        return replace(view, number=next(_numbers), stock=stock, rows=rows, _open=[])
 
 
-def _row(item: Item | None) -> Mapping[str, Any]:
-    """What filters see of an item."""
-    if item is None:
-        return {}
-    return {**item.properties, "item_id": item.item_id, "category": list(item.categories)}
-
-
-def _artifact_rows(recommender: Recommender | None) -> dict[int, dict[str, Any]]:
-    """Properties by code from the catalogue in the artifact, without what is missing."""
-    if recommender is None or not recommender.catalogue.num_columns:
-        return {}
-    rows = recommender.catalogue.to_pylist()
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Properties as JSON has them."""
     return {
-        place + FIRST: {name: _plain(value) for name, value in row.items() if value is not None}
-        for place, row in enumerate(rows)
+        name: value if isinstance(value, str | bool | int | float | list) else str(value)
+        for name, value in row.items()
+        if value is not None
     }
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | bool | int | float | list) else str(value)
 
 
 def _user_codes(recommender: Recommender | None) -> dict[str, int]:

@@ -48,12 +48,12 @@ class Masks:
         Raises:
             FilterError: the filter does not parse, does not fit the catalogue, or lacks a parameter.
         """
-        opening = view.open_at(now)
+        opening, available_mask = view.open_at(now)
         key = ("gate", view.number, opening.since, self._key(text, parameters, context))
         found = self._get(key)
         if found is None:
-            mask = opening.mask if text is None else opening.mask & self.matching(view, text, parameters, context)
-            available, candidates = int(opening.mask.sum()), int(mask.sum())
+            mask = available_mask if text is None else available_mask & self.matching(view, text, parameters, context)
+            available, candidates = int(available_mask.sum()), int(mask.sum())
             found = Gate(mask, torch.from_numpy(~mask), candidates, available - candidates, view.size - FIRST - available)
             self._put(key, found)
         return found
@@ -67,7 +67,7 @@ class Masks:
         key = ("mask", view.number, self._key(text, parameters, context))
         found = self._get(key)
         if found is None:
-            found = parse(text).mask(view.columns, parameters, context)
+            found = parse(text).mask(view.stock.columns, parameters, context)[view.rows]
             self._put(key, found)
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tastemaker.data.interactions import Histories
+from tastemaker.data.vocabulary import UNKNOWN
 from tastemaker.recommend.reasons import effects, strongest
 from tastemaker.serve.asks import Row
 from tastemaker.serve.view import View
@@ -21,8 +22,9 @@ def reasons_of(row: Row, view: View, codes: list[int] | None = None) -> dict[int
         return {code: [Because(kind=row.sources.get(code, "popular"))] for code in codes}
     wanted = [code for code in codes if code not in row.sources and code < view.known]
     reasons = {code: [Because(kind=row.sources[code])] for code in codes if code in row.sources}
-    history = [code for code in row.past.codes if code < view.known]
-    if wanted and history:
+    history = view.read_as[row.past.codes] if row.past.codes else np.zeros(0, np.int64)
+    history = history[history != UNKNOWN]
+    if wanted and len(history):
         one = Histories.of([history])
         sources, effect = effects(view.scoring.model, view.scoring, row.past.user_code, one, np.array(wanted, np.int64))
         for code, column in zip(wanted, effect.T, strict=True):

@@ -14,8 +14,13 @@ from tastemaker.store.base import Shown, Store
 class Recorder:
     """A bounded queue and a thread that empties it into the store; what finds the queue full pushes the oldest out, and is counted."""
 
-    def __init__(self, store: Store, *, queue: int, group: int, pause_seconds: float = 1.0) -> None:
-        self._store, self._group, self._pause = store, group, pause_seconds
+    def __init__(
+        self, store: Store, *, queue: int, group: int, gather_seconds: float = 0.05, pause_seconds: float = 1.0
+    ) -> None:
+        """A group is written when it is full, or `gather_seconds` after the last write; after a failure, when the pause is over."""
+        self._store, self._group = store, group
+        self._gather, self._pause = gather_seconds, pause_seconds
+        self._hurry = 0
         self._waiting: deque[Shown] = deque()
         self._capacity = queue
         self._changed = threading.Condition()
@@ -34,16 +39,23 @@ class Recorder:
         if not answers:
             return
         with self._changed:
+            before = len(self._waiting)
             self._waiting.extend(answers)
             while len(self._waiting) > self._capacity:
                 self._waiting.popleft()
                 self.dropped += 1
-            self._changed.notify_all()
+            if not before or len(self._waiting) >= self._group:
+                self._changed.notify_all()
 
     def flush(self, timeout_seconds: float = 5.0) -> bool:
         """Waits until everything queued is kept; False when that took too long."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._waiting and not self._writing, timeout_seconds)
+            self._hurry += 1
+            self._changed.notify_all()
+            try:
+                return self._changed.wait_for(lambda: not self._waiting and not self._writing, timeout_seconds)
+            finally:
+                self._hurry -= 1
 
     def forget(self, user_id: str) -> None:
         """Drops what waits to be kept about a user, and waits for a write under way."""
@@ -64,6 +76,8 @@ class Recorder:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._closed)
+                # one write a moment costs less than one an answer, and nobody waits for it
+                self._changed.wait_for(lambda: self._closed or self._hurry or len(self._waiting) >= self._group, self._gather)
                 if self._closed:
                     return
                 group = [self._waiting.popleft() for _ in range(min(self._group, len(self._waiting)))]

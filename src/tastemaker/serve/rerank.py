@@ -1,4 +1,4 @@
-"""From the best candidates to the list: rotation, diversity, caps, pins, cut."""
+"""From the best candidates to the list: diversity, caps, rotation, pins, cut."""
 
 from __future__ import annotations
 
@@ -33,37 +33,27 @@ def chosen(row: Row, view: View, codes: np.ndarray, scores: np.ndarray, taken: s
         stays = np.array([code not in taken for code in codes.tolist()], bool)
         codes, scores = codes[stays], scores[stays]
     request = row.request
-    need = request.limit - len(row.pins) - len(row.head)
-    capped = bool(request.max_per)
-    if request.rotation is not None and len(codes):
-        order = codes
-        period = now // int(request.rotation.seconds * 1_000_000)
-        order = policy.rotated(order, need, request.rotation.rate, period, request.user_id or "")
-        codes, scores = _in_order(codes, scores, order)
+    need = request.limit - len(row.pins)
     if request.diversity and len(codes):
         vectors = _vectors(view, codes)
         if vectors is None:
             row.warn("diversity_unavailable")
         else:
-            limit = len(codes) if capped else need
-            order = policy.mmr(codes, scores, vectors, request.diversity, limit)
-            codes, scores = _in_order(codes, scores, order)
-    found = [*row.head, *codes.tolist()]
-    for name, cap in request.max_per.items():
-        kept = policy.max_per(np.asarray(found, np.int64), view.columns.labels(name), cap, len(found))
-        found = [found[place] for place in kept]
-    return found[: request.limit - len(row.pins)]
+            deep = len(codes) if request.max_per or request.rotation else need
+            codes = codes[policy.mmr(scores, vectors, request.diversity, deep)]
+    found = np.concatenate([np.asarray(row.head, np.int64), codes])
+    if request.max_per:
+        caps = [(view.stock.columns.labels(name), cap) for name, cap in request.max_per.items()]
+        found = found[policy.max_per(view.rows[found], caps, len(found))]
+    if request.rotation is not None:
+        period = now // max(1, int(request.rotation.seconds * 1_000_000))
+        found = found[policy.rotated(len(found), need, request.rotation.rate, period, request.user_id or "")]
+    return [int(code) for code in found[:need]]
 
 
 def with_pins(row: Row, found: list[int]) -> list[int]:
-    """The list with each pinned item at its place, or at the end of a list that does not reach so far."""
-    return [int(code) for code in policy.pins(np.asarray(found, np.int64), row.pins, row.request.limit)] if row.pins else found
-
-
-def _in_order(codes: np.ndarray, scores: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    place = {code: index for index, code in enumerate(codes.tolist())}
-    places = [place[code] for code in np.asarray(order).tolist()]
-    return codes[places], scores[places]
+    """The list with each pinned item at its rank, or at the end of a list that does not reach so far."""
+    return policy.pins(np.asarray(found, np.int64), row.pins, row.request.limit).tolist() if row.pins else found
 
 
 def _vectors(view: View, codes: np.ndarray) -> np.ndarray | None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tastemaker.data.vocabulary import FIRST, UNKNOWN
+from tastemaker.data.vocabulary import FIRST
 from tastemaker.index.exact import top_k
 from tastemaker.models.base import Query, SequenceModel
 from tastemaker.recommend import policy
@@ -81,11 +81,11 @@ class Retriever:
 
 
 def query_of(pasts: Sequence[Past], view: View) -> Query:
-    """The model's question about users; items it does not know are UNKNOWN to it."""
+    """The model's question about users; items it does not know are those that stand in for them, or UNKNOWN."""
     lengths = [len(past.codes) for past in pasts]
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     items = np.fromiter((code for past in pasts for code in past.codes), np.int64, offsets[-1])
-    items[items >= view.known] = UNKNOWN
+    items = view.read_as[items]
     return Query(
         torch.tensor([past.user_code for past in pasts]),
         torch.from_numpy(items),

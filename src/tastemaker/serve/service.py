@@ -383,8 +383,11 @@ class Service:
         return dict(self.store.export_user(checked(user_id, "user_id")))
 
     def refresh(self) -> bool:
-        """Takes in what other processes changed in the catalogue; whether anything was."""
-        return self._live.refresh()
+        """Does now what the following thread does every `refresh_seconds`; whether the catalogue had changed."""
+        changed = self._live.refresh()
+        self._live.acquaint()
+        self._shelves.refresh()
+        return changed
 
     def _forget(self, user_id: str) -> None:
         self.recorder.forget(user_id)

@@ -96,15 +96,15 @@ class Shelves:
 
     def latest(self, view: View) -> np.ndarray:
         """Scores float32 (size,): ranks, since float32 cannot hold times."""
-        dated = view.opens > 0
-        order = np.lexsort((-np.arange(view.size), np.where(dated, view.opens, view.changed), dated))
+        opens, changed = view.stock.opens[view.rows], view.stock.changed[view.rows]
+        order = np.lexsort((-np.arange(view.size), np.where(opens > 0, opens, changed), opens > 0))
         line = np.empty(view.size, np.float32)
         line[order] = np.arange(view.size)
         return line
 
     def refresh(self) -> None:
         """Counts the default window anew if it is old; for a thread that may wait."""
-        self._counts(self._settings.popular_days * 86_400, 0.0)
+        self._counts(self._settings.popular_days * 86_400, 0.0, wait=True)
 
     def _artifact(self, view: View) -> np.ndarray | float:
         """Events known to the artifact as a share below 1, so that they break ties and fill an empty store's list."""
@@ -116,7 +116,7 @@ class Shelves:
         line[:2] = 0
         return line
 
-    def _counts(self, window_seconds: float, lag_seconds: float) -> tuple[Counts | None, bool]:
+    def _counts(self, window_seconds: float, lag_seconds: float, *, wait: bool = False) -> tuple[Counts | None, bool]:
         key = (round(window_seconds), round(lag_seconds))
         held = self._held.get(key)
         if held is not None and time.monotonic() - held.taken < self._settings.popular_refresh_seconds:
@@ -128,10 +128,10 @@ class Shelves:
                     future = self._asked[key] = self._pool.submit(self._count, key)
                 except RuntimeError:
                     return held, False
-        if held is not None and not future.done():
+        if held is not None and not wait and not future.done():
             return held, time.monotonic() - held.taken < 3 * self._settings.popular_refresh_seconds
         try:
-            return future.result(timeout=self._settings.store_budget_ms / 1000), True
+            return future.result(timeout=60.0 if wait else self._settings.store_budget_ms / 1000), True
         except (FutureTimeout, StoreError):
             return held, False
 

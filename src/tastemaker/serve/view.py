@@ -7,24 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from tastemaker.data.vocabulary import UNKNOWN
 from tastemaker.models.base import Model, RetrievalModel
-from tastemaker.recommend.filters import Columns
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.recommend.scoring import Scoring
+from tastemaker.serve.stock import Opening, Stock
 from tastemaker.store.base import Item, ModelVersion
-
-NEVER = np.iinfo(np.int64).max
-
-
-@dataclass(frozen=True, eq=False)
-class Opening:
-    """Which items may be recommended, for as long as no window opens or closes."""
-
-    mask: np.ndarray
-    """bool (size,)"""
-    since: int
-    until: int
-    """µs: true from `since` to before `until`"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,27 +26,24 @@ class View:
     """grows with each view, and never comes twice in a process"""
     base: int
     """number of the first view with these codes: later ones only append"""
+    stock: Stock
+    rows: np.ndarray
+    """int64 (size,): the row of the stock of each code"""
+    ids: list[str]
+    codes: dict[str, int]
     recommender: Recommender | None
     version: ModelVersion | None
     scoring: Scoring | None
+    read_as: np.ndarray
+    """int64 (size,): the code that the model reads for each, UNKNOWN where it can read nothing for it"""
     user_codes: dict[str, int]
     """of users the model has vectors of; empty where it reads histories alone"""
-    size: int
-    """number of codes"""
-    ids: list[str]
-    codes: dict[str, int]
-    items: list[Item | None]
-    """a row a code"""
-    columns: Columns
-    listed: np.ndarray
-    """bool (size,): neither hidden nor deleted"""
-    opens: np.ndarray
-    """int64 (size,): µs, available from"""
-    closes: np.ndarray
-    """int64 (size,): µs, no longer available from"""
-    changed: np.ndarray
-    """int64 (size,): place of the item's last change among all; 0 for items only the artifact knows"""
-    _opening: list[Opening] = field(default_factory=list)
+    _open: list[tuple[Opening, np.ndarray]] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """Number of codes."""
+        return len(self.rows)
 
     @property
     def known(self) -> int:
@@ -92,26 +77,31 @@ class View:
         code = self.codes.get(item_id)
         return code if code is not None and code < self.size else None
 
-    def open_at(self, now: int) -> Opening:
-        """The items that may be recommended at a time (µs)."""
-        last = self._opening[-1] if self._opening else None
-        if last is not None and last.since <= now < last.until:
-            return last
-        mask = self.listed & (self.opens <= now) & (now < self.closes)
-        edges = np.concatenate([self.opens[self.listed], self.closes[self.listed]])
-        past, future = edges[edges <= now], edges[edges > now]
-        opening = Opening(mask, int(past.max(initial=0)), int(future.min(initial=NEVER)))
-        self._opening[:] = [opening]
-        return opening
+    def readable(self, codes: list[int]) -> bool:
+        """Whether the model can read any of the codes of a history."""
+        return bool(codes) and bool((self.read_as[codes] != UNKNOWN).any())
+
+    def item(self, code: int) -> Item:
+        """The item of a code."""
+        return self.stock.items[self.rows[code]]
+
+    def open_at(self, now: int) -> tuple[Opening, np.ndarray]:
+        """The items that may be recommended at a time (µs): for how long that is so, and bool (size,)."""
+        opening = self.stock.open_at(now)
+        last = self._open[-1] if self._open else None
+        if last is None or last[0] is not opening:
+            last = (opening, opening.mask[self.rows])
+            self._open[:] = [last]
+        return last
 
     def properties(self, code: int) -> dict[str, Any]:
         """What is known of an item, for answers."""
-        item = self.items[code]
-        return {} if item is None else {**item.properties, **({"categories": list(item.categories)} if item.categories else {})}
+        item = self.item(code)
+        return {**item.properties, **({"categories": list(item.categories)} if item.categories else {})}
 
     def stands_for(self, code: int, limit: int = 3) -> list[tuple[int, float]]:
         """The known items whose scores a newcomer's is made of, the weightiest first, with their weights."""
-        if self.scoring is None or self.scoring.newcomers is None or code < self.known:
+        if self.scoring is None or self.scoring.newcomers is None or not self.known <= code < self.scoring.size:
             return []
         row = self.scoring.newcomers[[code - self.known]]
         order = np.lexsort((row.indices, -row.data))[:limit]

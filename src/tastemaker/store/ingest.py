@@ -16,7 +16,7 @@ from tastemaker.store.codec import any_to_json, finite, id_bytes, sayable, time_
 from tastemaker.store.database import Database
 from tastemaker.store.names import Names, top
 
-_COLUMNS = ("sequence", "user_key", "item_key", "kind", "time", "value", "event_id", "session_id", "recommendation_id", "position", "extra")
+COLUMNS = ("sequence", "user_key", "item_key", "kind", "time", "value", "event_id", "session_id", "recommendation_id", "position", "extra")
 Row = tuple[bytes, bytes, bytes, int, float, bytes | None, bytes | None, bytes | None, int | None, str | None]
 """user, item, kind, time, value, event id, session, recommendation, position, extra"""
 
@@ -74,10 +74,9 @@ class Ingest:
             kinds = self._names.give_kinds(cursor, {row[2] for row in fresh})
             items, _ = self._names.give_items(cursor, list({row[1] for row in fresh}))
             users, new = self._names.give_users(cursor, list({row[0] for row in fresh}))
-            if new:
-                come_back(self._db, cursor, new)
+            self.back(cursor, new)
             keyed = [(users[row[0]], items[row[1]], kinds[row[2]], *row[3:]) for row in fresh]
-            self._keep(cursor, keyed)
+            self.keep(cursor, keyed)
             refused = [one for call in calls for one in call.refused]
             if refused:
                 start = top(cursor, "dead_letters", "sequence")
@@ -104,11 +103,12 @@ class Ingest:
             taken.append(Taken(len(fresh) - before, len(call.rows) - len(fresh) + before))
         return fresh, taken
 
-    def _keep(self, cursor: Any, rows: list[tuple[Any, ...]]) -> None:
+    def keep(self, cursor: Any, rows: list[tuple[Any, ...]]) -> None:
+        """Keeps events (user key, item key, kind key, time, …), in the order they come; within a write."""
         if not rows:
             return
         sequence = take_sequences(self._db, cursor, len(rows))
-        self._db.insert(cursor, "events", _COLUMNS, [(sequence + place, *row) for place, row in enumerate(rows)])
+        self._db.insert(cursor, "events", COLUMNS, [(sequence + place, *row) for place, row in enumerate(rows)])
         times: dict[tuple[int, int, int], list[int]] = {}
         for row in rows:
             times.setdefault(row[:3], []).append(row[3])
@@ -123,6 +123,12 @@ class Ingest:
                 note(changes, pair, before, after)
         self._db.put_seen(cursor, put)
         self.log(cursor, changes)
+
+    def back(self, cursor: Any, user_ids: Sequence[bytes]) -> None:
+        """These are users now: they are no longer told to be erased; within a write."""
+        if user_ids and (key := salt(cursor)):
+            digests = [(erased_digest(one, key),) for one in user_ids]
+            cursor.executemany(self._db.sql("DELETE FROM erased WHERE digest = ?"), digests)
 
     def log(self, cursor: Any, changes: Counter[tuple[int, int, int]]) -> None:
         """Keeps changes of tallies, (hour, item, kind) -> how many more; within a write."""
@@ -159,7 +165,7 @@ def take_sequences(db: Database, cursor: Any, number: int) -> int:
     return last + 1
 
 
-def salt(db: Database, cursor: Any) -> bytes | None:
+def salt(cursor: Any) -> bytes | None:
     """What hashes of erased ids are keyed with; None while nobody was erased."""
     cursor.execute("SELECT value FROM settings WHERE name = 'erasure_salt'")
     found = cursor.fetchone()
@@ -169,9 +175,3 @@ def salt(db: Database, cursor: Any) -> bytes | None:
 def erased_digest(user_id: bytes, key: bytes) -> bytes:
     """The hash that is kept of an erased id."""
     return hashlib.blake2b(user_id, key=key, digest_size=32).digest()
-
-
-def come_back(db: Database, cursor: Any, user_ids: Sequence[bytes]) -> None:
-    """These are users again: they are no longer told to be erased; within a write."""
-    if key := salt(db, cursor):
-        cursor.executemany(db.sql("DELETE FROM erased WHERE digest = ?"), [(erased_digest(one, key),) for one in user_ids])

@@ -15,7 +15,7 @@ from tastemaker.store.base import Page, User
 from tastemaker.store.codec import asked_id, from_cursor, from_json, id_bytes, mapping, to_cursor, to_json
 from tastemaker.store.events import shown
 from tastemaker.store.forget import drop, mentioning, replace
-from tastemaker.store.ingest import come_back, erased_digest, note, salt, seen_row
+from tastemaker.store.ingest import erased_digest, note, salt, seen_row
 from tastemaker.store.part import Part
 from tastemaker.store.schema import answers, audit, dead_letters, erased, events, items, jobs, kinds, seen, settings
 from tastemaker.store.schema import users as table
@@ -31,7 +31,7 @@ class People(Part):
         with self.db.writing() as connection:
             cursor = connection.connection.cursor()
             keys, new = self.names.give_users(cursor, list(rows))
-            come_back(self.db, cursor, new)
+            self.ingest.back(cursor, new)
             put = [(properties, keys[name]) for name, properties in rows.items()]
             cursor.executemany(self.db.sql("UPDATE users SET properties = ? WHERE user_key = ?"), put)
 
@@ -58,7 +58,7 @@ class People(Part):
             if gone is None:
                 return 0
             keys, made = self.names.give_users(cursor, [new])
-            come_back(self.db, cursor, made)
+            self.ingest.back(cursor, made)
             key = keys[new]
             kept = connection.execute(sa.select(table.c.properties).where(table.c.user_key == key)).scalar()
             if gone.properties is not None:
@@ -99,7 +99,7 @@ class People(Part):
                 for part in (events, seen, table):
                     gone[part.name] = connection.execute(part.delete().where(part.c.user_key == key)).rowcount
             gone["answers"] = connection.execute(answers.delete().where(answers.c.user_id == name)).rowcount
-            code = salt(self.db, cursor)
+            code = salt(cursor)
             if code is None:
                 code = secrets.token_bytes(32)
                 connection.execute(settings.insert().values(name="erasure_salt", value=code.hex()))
@@ -115,7 +115,7 @@ class People(Part):
 
     def erased(self, user_ids: Sequence[str]) -> list[bool]:
         with self.db.cursor() as cursor:
-            code = salt(self.db, cursor)
+            code = salt(cursor)
             if code is None:
                 return [False] * len(user_ids)
             digests = [erased_digest(asked_id(one), code) for one in user_ids]

@@ -26,6 +26,8 @@ WIDTHS = (1, 24, 24 * 16, 24 * 256)
 """hours in a bucket of each level"""
 LOG_ROWS = 20_000
 """The log is added up when it is so long: one write of a hot row instead of dozens."""
+HOURS_KEPT = 9 * 24
+"""Tallies by the hour are kept for so many hours; older windows begin and end at midnight UTC."""
 
 
 def newest(times: list[int]) -> list[int]:
@@ -69,6 +71,17 @@ def fold(db: Database, cursor: Any) -> None:
             "ON CONFLICT (level, bucket, item_key, kind) DO UPDATE SET n = tallies.n + excluded.n"
         )
     cursor.execute("DELETE FROM tally_log")
+
+
+def keep_hours_from(db: Database, cursor: Any, first: int) -> None:
+    """Forgets tallies of earlier hours: they are kept by the day only from now on; within a write."""
+    cursor.execute("SELECT value FROM settings WHERE name = 'hours_from'")
+    found = cursor.fetchone()
+    if found and int(found[0]) >= first:
+        return
+    cursor.execute(db.sql("DELETE FROM tallies WHERE level = 0 AND bucket < ?"), (first,))
+    text = "INSERT INTO settings (name, value) VALUES ('hours_from', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+    cursor.execute(db.sql(text), (str(first),))
 
 
 def count(db: Database, cursor: Any, since: int, until: int | None, kinds: list[int] | None) -> dict[int, int]:

@@ -16,8 +16,6 @@ from tastemaker.store.schema import answers, dead_letters, events, metadata
 _DAY = 86_400_000_000
 _STRETCH = 100_000
 """Rows looked at in one transaction, so that events go on coming in"""
-HOURS_KEPT_DAYS = 9
-"""Tallies by the hour are kept so long; older windows begin and end at midnight UTC."""
 
 
 class Upkeep(Part):
@@ -45,15 +43,11 @@ class Upkeep(Part):
                 after = end
 
     def _forget_hours(self, now: int) -> None:
-        first = (now // tally.HOUR - HOURS_KEPT_DAYS * 24) // 24 * 24
+        first = (now // tally.HOUR - tally.HOURS_KEPT) // 24 * 24
         with self.db.writing() as connection:
             cursor = connection.connection.cursor()
             tally.fold(self.db, cursor)
-            cursor.execute(self.db.sql("DELETE FROM tallies WHERE level = 0 AND bucket < ?"), (first,))
-            cursor.execute(
-                self.db.sql("INSERT INTO settings (name, value) VALUES ('hours_from', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"),
-                (str(first),),
-            )
+            tally.keep_hours_from(self.db, cursor, first)
 
     def verify(self) -> Mapping[str, Any]:
         checks = dict(self.db.check())

@@ -1,0 +1,147 @@
+"""Arrivals: what newcomers are like, kept true to the catalogue and to the events that come in.
+
+Content is compared as soon as an item is put; who met it, as soon as an event of it arrives. The index over the known items takes
+seconds to build, so the following thread does that, once for a vocabulary; a newcomer then takes milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import scipy.sparse as sp
+
+from tastemaker.data.interactions import Histories
+from tastemaker.data.vocabulary import UNKNOWN
+from tastemaker.recommend import newcomers
+from tastemaker.serve import company
+from tastemaker.serve.view import View
+from tastemaker.store.base import Done, Item, Store
+
+_AT_ONCE = 200
+"""Newcomers whose users are looked up in one round; the others have the next."""
+
+
+class Arrivals:
+    """Weights of newcomers for one vocabulary; not for use by several threads at once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._vocabulary: Any = None
+        self._content: newcomers.Content | None = None
+        self._known = 0
+        self._items: list[Item] = []
+        self._by_content = self._by_use = sp.csr_matrix((0, 0), dtype=np.float32)
+        self._audience = np.zeros(0)
+        self._to_count: dict[int, None] = {}
+        self._sequence = 0
+
+    @property
+    def behind(self) -> bool:
+        """Whether the index of content is still to be built."""
+        return self._vocabulary is not None and self._content is None
+
+    def weights(self, view: View, *, build: bool) -> sp.csr_matrix | None:
+        """Weights of the view's newcomers, float32 (newcomers, known); None without a model.
+
+        Args:
+            view: its codes may only have grown since the last time, unless the vocabulary is another.
+            build: whether to take the seconds to index the content of the known items where that was not done.
+        """
+        recommender = view.recommender
+        if recommender is None or view.scoring is None:
+            return None
+        if self._vocabulary is None or self._known != view.known or self._vocabulary != recommender.items:
+            self._forget(view, recommender.items)
+        if self._content is None and build:
+            rows = [_content_of(view.item(code)) for code in range(view.known)]
+            self._content = newcomers.Content.of(rows, [view.item(code).embedding for code in range(view.known)])
+        self._compare(view)
+        return newcomers.combined(self._by_content, self._by_use, self._audience)
+
+    def count(self, view: View) -> bool:
+        """Takes in events of newcomers that came since the last time; whether that changed any weight."""
+        if self._vocabulary is None or len(self._items) != view.size - view.known:
+            return False
+        self._listen(view)
+        some = list(self._to_count)[:_AT_ONCE]
+        for code in some:
+            del self._to_count[code]
+        users = company.nearest(company.met_by(self._store, [view.ids[code] for code in some])) if some else []
+        if not users:
+            return False
+        histories = _histories(self._store.histories(users, newcomers.RECENT), view)
+        assert view.recommender is not None
+        found, audience = newcomers.use(histories, view.known, len(self._items), view.recommender.events)
+        places = np.array(some) - view.known
+        self._by_use = _replaced(self._by_use, places, found[places])
+        self._audience[places] = audience[places]
+        return True
+
+    def _forget(self, view: View, vocabulary: Any) -> None:
+        self._vocabulary, self._known, self._content = vocabulary, view.known, None
+        self._items, self._audience = [], np.zeros(0)
+        self._by_content = self._by_use = sp.csr_matrix((0, view.known), dtype=np.float32)
+        self._to_count = {}
+        self._sequence = self._store.last_sequence()
+
+    def _compare(self, view: View) -> None:
+        """Brings the weights by content up to the view's items."""
+        items = [view.item(code) for code in range(view.known, view.size)]
+        more = len(items) - len(self._items)
+        if more > 0:
+            empty = sp.csr_matrix((more, view.known), dtype=np.float32)
+            self._by_content = sp.vstack([self._by_content, empty], format="csr")
+            self._by_use = sp.vstack([self._by_use, empty], format="csr")
+            self._audience = np.concatenate([self._audience, np.zeros(more)])
+            self._to_count.update(dict.fromkeys(range(view.size - more, view.size)))
+        if self._content is None:
+            # nothing is compared yet, so that all of it is once the index is there
+            self._items = [Item("")] * len(items)
+            return
+        old = [*self._items, *[None] * max(more, 0)]
+        places = [place for place, item in enumerate(items) if item is not old[place]]
+        if places:
+            rows = [_content_of(items[place]) for place in places]
+            found = self._content.weights(rows, [items[place].embedding for place in places])
+            self._by_content = _replaced(self._by_content, np.array(places), found)
+        self._items = items
+
+    def _listen(self, view: View) -> None:
+        """Notes which newcomers have had events since the last time."""
+        if self._store.last_sequence() == self._sequence:
+            return
+        ids = pa.array(view.ids[view.known : view.size], pa.string())
+        for batch in self._store.scan_events(after=self._sequence):
+            met = pc.unique(batch.column("item_id").cast(pa.string()))
+            places = pc.index_in(met, ids).drop_null().to_pylist()
+            self._to_count.update(dict.fromkeys(view.known + place for place in places))
+            self._sequence = int(pc.max(batch.column("sequence")).as_py())
+
+
+def _content_of(item: Item) -> Mapping[str, Any]:
+    return {**item.properties, "category": list(item.categories)} if item.item_id else {}
+
+
+def _histories(found: Sequence[Sequence[Done]], view: View) -> Histories:
+    return Histories.of([[code for event in events if (code := view.code(event.item_id)) is not None] for events in found])
+
+
+def _replaced(matrix: sp.csr_matrix, places: np.ndarray, rows: sp.csr_matrix) -> sp.csr_matrix:
+    """The matrix with some rows replaced."""
+    keep = np.ones(matrix.shape[0])
+    keep[places] = 0
+    put = sp.csr_matrix((np.ones(len(places)), (places, np.arange(len(places)))), shape=(matrix.shape[0], len(places)))
+    return sp.csr_matrix(sp.diags(keep) @ matrix + put @ rows, dtype=np.float32)
+
+
+def read_as(view: View, weights: sp.csr_matrix | None) -> np.ndarray:
+    """The code that the model reads for each code in a history, int64 (size,): newcomers are read as the known item most like them."""
+    codes = np.arange(view.size)
+    codes[view.known :] = UNKNOWN
+    if weights is not None and weights.shape[0]:
+        codes[view.known : view.known + weights.shape[0]] = newcomers.stand_ins(weights)
+    return codes

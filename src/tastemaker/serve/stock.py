@@ -1,0 +1,105 @@
+"""Stock: the catalogue in rows, as the store has it at one moment. It knows no model, so a model can be swapped without touching it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from tastemaker.recommend.filters import Columns
+from tastemaker.store.base import Item
+
+NEVER = int(np.iinfo(np.int64).max)
+
+
+@dataclass(frozen=True, eq=False)
+class Opening:
+    """Which rows may be recommended, for as long as no window opens or closes."""
+
+    mask: np.ndarray
+    """bool (rows,)"""
+    since: int
+    until: int
+    """µs: true from `since` to before `until`"""
+
+
+@dataclass(frozen=True, eq=False)
+class Stock:
+    """Items in rows; row 0 is none. `rows` is shared with later stocks, which only append to it."""
+
+    rows: dict[str, int]
+    items: list[Item]
+    """by row"""
+    columns: Columns
+    listed: np.ndarray
+    """bool (rows,): neither hidden nor deleted"""
+    opens: np.ndarray
+    """int64 (rows,): µs, available from"""
+    closes: np.ndarray
+    """int64 (rows,): µs, no longer available from"""
+    changed: np.ndarray
+    """int64 (rows,): place of the row's last change among all changes; 0 where only an artifact knows the item"""
+    _opening: list[Opening] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @classmethod
+    def empty(cls) -> Stock:
+        """No items."""
+        columns = Columns.of([{}], fields=("item_id", "category"))
+        none, zero = np.zeros(1, bool), np.zeros(1, np.int64)
+        return cls({}, [Item("")], columns, none, zero, zero, zero)
+
+    def put(self, items: Sequence[Item], change: int) -> Stock:
+        """With items inserted or replaced; `change` numbers the first of them. An item given twice is as given last."""
+        rows, now = self.rows, self.items.copy()
+        numbers: dict[int, int] = {}
+        for place, item in enumerate(items):
+            row = rows.get(item.item_id)
+            if row is None:
+                row = rows[item.item_id] = len(now)
+                now.append(item)
+            now[row] = item
+            numbers[row] = change + place if change else int(self.changed[row]) if row < len(self) else 0
+        old = len(self)
+        fresh, held = range(old, len(now)), [row for row in numbers if row < old]
+        columns = self.columns.extended([_cells(now[row]) for row in fresh]) if fresh else self.columns
+        columns = columns.replaced({row: _cells(now[row]) for row in held}) if held else columns
+        more = np.zeros(len(fresh), np.int64)
+        result = replace(
+            self,
+            items=now,
+            columns=columns,
+            listed=np.concatenate([self.listed, more.astype(bool)]),
+            opens=np.concatenate([self.opens, more]),
+            closes=np.concatenate([self.closes, more]),
+            changed=np.concatenate([self.changed, more]),
+            _opening=[],
+        )
+        where = np.fromiter(numbers, np.int64, len(numbers))
+        put = [now[row] for row in numbers]
+        result.listed[where] = [not (item.hidden or item.deleted) for item in put]
+        result.opens[where] = [0 if item.available_from is None else item.available_from for item in put]
+        result.closes[where] = [NEVER if item.expires_at is None else item.expires_at for item in put]
+        result.changed[where] = np.fromiter(numbers.values(), np.int64, len(numbers))
+        return result
+
+    def open_at(self, now: int) -> Opening:
+        """The rows that may be recommended at a time (µs)."""
+        last = self._opening[-1] if self._opening else None
+        if last is not None and last.since <= now < last.until:
+            return last
+        mask = self.listed & (self.opens <= now) & (now < self.closes)
+        edges = np.concatenate([self.opens[self.listed], self.closes[self.listed]])
+        since, until = edges[edges <= now].max(initial=0), edges[edges > now].min(initial=NEVER)
+        opening = Opening(mask, int(since), int(until))
+        self._opening[:] = [opening]
+        return opening
+
+
+def _cells(item: Item) -> Mapping[str, Any]:
+    """What filters see of an item."""
+    return {**item.properties, "item_id": item.item_id, "category": list(item.categories)}

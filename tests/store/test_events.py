@@ -1,0 +1,146 @@
+"""What users did, kept and read back."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tastemaker.errors import DataError, RequestError
+from tastemaker.store.base import Done, Event, Rejected, Shown, Taken
+
+NOW = 1_700_000_000_000_000
+HOUR, DAY = 3_600_000_000, 86_400_000_000
+ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=80).filter(lambda text: len(text.encode()) <= 256)
+
+
+def test_a_history_is_oldest_first_and_equal_times_keep_the_order_of_arrival(store):
+    store.add_events([Event("u", "c", NOW + 2), Event("u", "a", NOW), Event("u", "z", NOW), Event("u", "b", NOW, "cart", 2.5)])
+    store.add_events([Event("u", "a", NOW)])
+    assert [one.item_id for one in store.history("u")] == ["a", "z", "b", "a", "c"]
+    assert store.history("u", 2) == [Done("a", NOW, "view", 1.0), Done("c", NOW + 2, "view", 1.0)]
+    assert store.history("u")[2] == Done("b", NOW, "cart", 2.5)
+
+
+def test_many_histories_come_in_the_order_asked(store):
+    store.add_events([Event("u", "a", NOW), Event("v", "b", NOW), Event("v", "c", NOW + 1)])
+    assert store.histories(["v", "nobody", "u", "v"], 1) == [store.history(name, 1) for name in ("v", "nobody", "u", "v")]
+    assert store.histories([]) == []
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(user=ids, item=ids, event=ids, kind=ids, stamp=st.sampled_from([-31_536_000_000_000, -1, 0, NOW, 4_070_908_800_000_000]))
+def test_any_id_and_time_comes_back_as_it_went_in(store, user, item, event, kind, stamp):
+    store.add_events([Event(user, item, stamp, kind, event_id=event, session_id=event, recommendation_id=event, extra={item: [event]})])
+    sent = Event(user, item, stamp, kind, event_id=event, session_id=event, recommendation_id=event, extra={item: [event]})
+    assert sent in store.events(user_id=user).rows or store.add_events([sent]) == Taken(0, 1)
+    assert item in store.seen([user])[0] or store.add_events([sent]) == Taken(0, 1)
+
+
+@pytest.mark.parametrize("length", [256, 257])
+def test_ids_have_at_most_256_bytes(store, length):
+    name = "é" * (length // 2) + "x" * (length % 2)
+    if length > 256:
+        with pytest.raises(DataError, match="1 to 256 bytes"):
+            store.add_events([Event(name, "i", NOW)])
+    else:
+        store.add_events([Event(name, name, NOW, event_id=name)])
+        assert store.seen([name]) == [{name}]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Event("", "i", NOW),
+        Event("u\ud800", "i", NOW),
+        Event("u", "i", 10**18),
+        Event("u", "i", NOW, value=math.nan),
+        Event("u", "i", NOW, value=math.inf),
+        Event("u", "i", NOW, position=0),
+        Event("u", "i", NOW, extra={"x": object()}),
+    ],
+    ids=["empty", "surrogate", "year 33658", "nan", "inf", "position", "no json"],
+)
+def test_a_call_with_an_event_that_cannot_be_kept_changes_nothing(store, bad):
+    with pytest.raises(DataError):
+        store.add_events([Event("u", "good", NOW), bad])
+    assert store.last_sequence() == 0 and store.user("u") is None and store.changes(0) == ([], 0)
+
+
+def test_seen_is_by_kind_and_by_time(store):
+    store.add_events([Event("u", "a", NOW), Event("u", "a", NOW + 9, "buy"), Event("u", "b", NOW + 5), Event("v", "c", NOW)])
+    assert store.seen(["u", "v", "w"]) == [{"a", "b"}, {"c"}, set()]
+    assert store.seen(["u"], kinds=["buy"]) == [{"a"}] and store.seen(["u"], kinds=["never"]) == [set()]
+    assert store.seen(["u"], since=NOW + 5) == [{"a", "b"}] and store.seen(["u"], kinds=["view"], since=NOW + 1) == [{"b"}]
+
+
+def test_seen_is_exact_for_a_long_history(store):
+    store.add_events([Event("u", f"i{n}", NOW + n) for n in range(3000)])
+    assert store.seen(["u"]) == [{f"i{n}" for n in range(3000)}]
+    assert len(store.history("u", 50)) == 50
+
+
+def test_events_page_newest_first_by_user_item_and_kind(store):
+    store.add_events([Event(f"u{n % 2}", f"i{n % 3}", NOW + n, "buy" if n % 5 == 0 else "view", event_id=f"e{n}") for n in range(30)])
+
+    def pages(**asked):
+        found, cursor = [], None
+        while True:
+            page = store.events(**asked, cursor=cursor, limit=4)
+            found += [one.event_id for one in page.rows]
+            cursor = page.next
+            if cursor is None:
+                return found
+
+    newest = [f"e{n}" for n in reversed(range(30))]
+    assert pages() == newest
+    assert pages(user_id="u1") == [name for name in newest if int(name[1:]) % 2 == 1]
+    assert pages(item_id="i2") == [name for name in newest if int(name[1:]) % 3 == 2]
+    assert pages(user_id="u0", item_id="i0", kind="buy") == ["e0"]
+    assert pages(kind="never") == pages(user_id="nobody") == []
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "é", "W10", "WyJhIl0", "WzEsMl0", "W3RydWVd", "WzFlNDAwXQ", "WzEwMDAwMDAwMDAwMDAwMDAwMDAwMF0"])
+def test_a_forged_cursor_is_an_error_of_the_caller(store, cursor):
+    for ask in (store.events, store.items, store.users, store.dead_letters, store.audit_log):
+        with pytest.raises(RequestError) as caught:
+            ask(cursor=cursor)
+        assert caught.value.status == 400
+
+
+def test_a_scan_gives_all_events_in_the_order_of_arrival(store):
+    store.add_events([Event(f"u{n % 7}", f"i{n % 11}", NOW - n, "buy" if n % 2 else "view", float(n)) for n in range(100)])
+    batches = list(store.scan_events(batch_size=33))
+    rows = [row for batch in batches for row in batch.to_pylist()]
+    assert [batch.num_rows for batch in batches] == [33, 33, 33, 1]
+    assert [row["value"] for row in rows] == [float(n) for n in range(100)]
+    assert rows[3] == {"sequence": 4, "user_id": "u3", "item_id": "i3", "time": NOW - 3, "kind": "buy", "value": 3.0}
+    assert [row for batch in store.scan_events(after=97) for row in batch.to_pylist()] == rows[97:]
+    assert store.last_sequence() == 100
+
+
+def test_sequences_are_never_given_twice(store):
+    store.add_events([Event("u", "a", NOW), Event("v", "a", NOW)])
+    store.erase_user("v")
+    store.add_events([Event("w", "a", NOW)])
+    assert [row["sequence"] for batch in store.scan_events() for row in batch.to_pylist()] == [1, 3]
+
+
+def test_refused_events_are_kept_with_whatever_was_sent(store):
+    raws = [{"user_id": "u", "value": math.nan}, "\ud800\0", None, {"k": b"\xff"}, [1, {2: 3}]]
+    store.add_events([Event("u", "a", NOW)], [Rejected(n, f"code{n}", f"why\0{n}\ud800", raw) for n, raw in enumerate(raws)])
+    page = store.dead_letters(limit=3)
+    assert [row["code"] for row in page.rows] == ["code4", "code3", "code2"]
+    older = store.dead_letters(page.next).rows
+    assert [row["code"] for row in older] == ["code1", "code0"] and older[0]["raw"] == "\ud800\0"
+    assert older[1]["raw"]["user_id"] == "u"
+
+
+def test_answers_are_kept_once(store):
+    first = Shown("r1", "u", NOW, ("a", "b\0"), "sasrec/17", {"limit": 2})
+    store.add_answers([first, Shown("r2", None, NOW, (), "popular")])
+    store.add_answers([Shown("r1", "other", NOW, ("z",), "x")])
+    assert store.answer("r1") == first and store.answer("r2") == Shown("r2", None, NOW, (), "popular")
+    assert store.answer("r3") is None and store.answer("\ud800") is None
