@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
 from tests.client.faults import Proxy, faulty
 from tests.serve.serving import Server, serving
 

@@ -7,12 +7,12 @@ import sys
 import time
 
 import pytest
+from tests.client.faults import Proxy
+from tests.serve.serving import Server
 
 from tastemaker.client import Client, EventBuffer, NotAllowedError, Retry, UndeliveredError
 from tastemaker.errors import OverloadError
 from tastemaker.wire.bodies import EventBody, RejectedEvent
-from tests.client.faults import Proxy
-from tests.serve.serving import Server
 
 QUICK = Retry(attempts=3, base_seconds=0.001)
 

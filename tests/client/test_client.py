@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.client.faults import Proxy
+from tests.serve.serving import Server, serving
 
 from tastemaker import client as public
 from tastemaker.client import (
@@ -27,8 +29,6 @@ from tastemaker.client import (
 from tastemaker.client.verbs import Verb, Verbs
 from tastemaker.serve.routes import ROUTES
 from tastemaker.wire.bodies import Boost, EventBody, ItemBody, Recommend, SessionEvent, UserBody
-from tests.client.faults import Proxy
-from tests.serve.serving import Server, serving
 
 QUICK = Retry(base_seconds=0.001)
 

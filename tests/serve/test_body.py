@@ -17,7 +17,11 @@ from tastemaker.serve.problems import Refused
 
 LIMIT = 1000
 trees = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text().filter(lambda t: "\0" not in t),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text().filter(lambda t: "\0" not in t),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text().filter(lambda t: "\0" not in t), inner, max_size=4),
     max_leaves=40,
 )

@@ -37,7 +37,9 @@ def test_a_made_up_token_is_refused(user_id: str, made_up: str) -> None:
 
 
 def test_every_user_that_a_request_names_is_found() -> None:
-    body = SimpleNamespace(user_id="b", events=[{"user_id": "c"}, SimpleNamespace(user_id="d"), 7], requests=[SimpleNamespace(user_id="e")])
+    body = SimpleNamespace(
+        user_id="b", events=[{"user_id": "c"}, SimpleNamespace(user_id="d"), 7], requests=[SimpleNamespace(user_id="e")]
+    )
     named = set(browser.users_of({"user_id": "a"}, SimpleNamespace(user_id="q"), body)) - {None}
     assert named == {"a", "b", "c", "d", "e", "q"}
 

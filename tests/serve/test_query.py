@@ -14,7 +14,9 @@ read = query.reader(RecommendQuery)
 
 
 def test_texts_become_what_the_struct_says() -> None:
-    asked = read(b"limit=20&exclude_seen=false&diversity=0.5&include=score,reasons&filter=price+%3C+3&exclude_item_ids=a,%C3%A9")
+    asked = read(
+        b"limit=20&exclude_seen=false&diversity=0.5&include=score,reasons&filter=price+%3C+3&exclude_item_ids=a,%C3%A9"
+    )
     assert (asked.limit, asked.exclude_seen, asked.diversity, asked.filter) == (20, False, 0.5, "price < 3")
     assert (asked.include, asked.exclude_item_ids) == (["score", "reasons"], ["a", "é"])
     assert read(b"") == RecommendQuery()

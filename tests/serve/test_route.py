@@ -47,7 +47,9 @@ def test_a_colon_in_an_id_is_no_verb_where_the_method_says_otherwise() -> None:
     assert TABLE.find("POST", b"/v1/users/a:merge")[1] == {"user_id": "a"}
 
 
-@pytest.mark.parametrize("path", [b"/", b"", b"/v1", b"/v1/users/", b"/v1/users/a/", b"/v1/users/a/b", b"/v1//users", b"/V1/users"])
+@pytest.mark.parametrize(
+    "path", [b"/", b"", b"/v1", b"/v1/users/", b"/v1/users/a/", b"/v1/users/a/b", b"/v1//users", b"/V1/users"]
+)
 def test_what_is_not_in_the_table_is_not_found(path: bytes) -> None:
     with pytest.raises(Refused) as caught:
         TABLE.find("GET", path)

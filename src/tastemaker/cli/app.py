@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from tastemaker import __version__
-from tastemaker.cli import ask, data, demo, machine, train, versions
+from tastemaker.cli import ask, data, demo, keys, machine, serve, train, versions
 from tastemaker.cli.frame import add, group
 
 app = group()
 _data = group(help="Import events, and look at them.")
+_keys = group(help="Who may use a service.")
 _versions = group(help="Trained models of a store: which there are, which one is in use.")
 
 
@@ -36,3 +37,6 @@ add(_data, data.import_, data.describe)
 add(app, train.train, train.evaluate, train.compare, ask.recommend, ask.similar, machine.models, train.runs, machine.doctor)
 app.add_typer(_versions, name="versions")
 add(_versions, versions.list_, versions.add, versions.promote, versions.rollback)
+add(app, serve.serve)
+app.add_typer(_keys, name="keys")
+add(_keys, keys.create, keys.list_, keys.revoke)

@@ -73,6 +73,9 @@ def app(
     )
     for name, threads in (("reads", parts.reads), ("writes", parts.writes), ("control", parts.control)):
         parts.monitor.watch_queue(name, lambda threads=threads: threads.busy)
+    parts.monitor.watch_queue("recommend", lambda: batcher.depth)
+    parts.monitor.watch_model(lambda: service.ready, lambda: service.version)
+    batcher.on_batch = parts.monitor.batch
     http = Http(parts, settings or HttpSettings(), spans)
 
     @contextlib.asynccontextmanager
@@ -87,6 +90,7 @@ def app(
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
+            await batcher.close()
             for threads in (parts.reads, parts.writes, parts.control):
                 threads.close()
             parts.monitor.flush()

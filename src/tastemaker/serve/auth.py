@@ -20,11 +20,13 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tastemaker.errors import ConfigError, StoreError
 from tastemaker.log import logger
 from tastemaker.serve import browser
 from tastemaker.serve.problems import Refused
+from tastemaker.serve.times import to_text
 from tastemaker.store.base import Key, Store
 
 SCOPES = {
@@ -91,6 +93,18 @@ def new_key(scopes: Sequence[str], name: str = "", *, browser: bool = False) -> 
     return Key(f"key_{secrets.token_hex(6)}", digest(secret), wanted, name, time.time_ns() // 1000, signs_users=browser), secret
 
 
+def key_row(key: Key) -> dict[str, Any]:
+    """A key as it is shown: without its digest."""
+    return {
+        "key_id": key.key_id,
+        "name": key.name,
+        "scopes": sorted(key.scopes),
+        "browser": key.signs_users,
+        "created": to_text(key.created),
+        "revoked": None if key.revoked is None else to_text(key.revoked),
+    }
+
+
 class Keyring:
     """The store's keys, at most `REFRESH_SECONDS` old."""
 
@@ -152,5 +166,10 @@ def _secret(headers: Mapping[bytes, bytes]) -> bytes | None:
 
 def _unauthorized(found: str, hint: str) -> Refused:
     return Refused(
-        found, expected="a key", hint=hint, code="unauthorized", status=401, headers={"www-authenticate": 'Bearer realm="tastemaker"'}
+        found,
+        expected="a key",
+        hint=hint,
+        code="unauthorized",
+        status=401,
+        headers={"www-authenticate": 'Bearer realm="tastemaker"'},
     )

@@ -127,9 +127,7 @@ def check(body: bytes) -> None:
     try:
         _READER.decode(body.decode())
     except json.JSONDecodeError as error:
-        raise Refused(
-            f"{error.msg} at byte {error.pos}", expected="JSON in UTF-8", code="malformed_json", status=400
-        ) from None
+        raise Refused(f"{error.msg} at byte {error.pos}", expected="JSON in UTF-8", code="malformed_json", status=400) from None
 
 
 def _depth(body: bytes) -> int:

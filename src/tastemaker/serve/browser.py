@@ -56,9 +56,13 @@ def verify(secret: str, token: str, now: float) -> str:
     user, _, expiry = claim.partition(".")
     right = _base64(hmac.digest(secret.encode(), claim.encode("utf-8", "replace"), "sha256"))
     if not hmac.compare_digest(right.encode(), signature.encode("utf-8", "replace")):
-        raise Refused("a user token with another signature", code="user_token", status=401, hint="sign it with the key's signing secret")
+        raise Refused(
+            "a user token with another signature", code="user_token", status=401, hint="sign it with the key's signing secret"
+        )
     if not expiry.isdecimal() or int(expiry) <= now:
-        raise Refused("a user token past its expiry", code="user_token_expired", status=401, hint="let your server sign a new one")
+        raise Refused(
+            "a user token past its expiry", code="user_token_expired", status=401, hint="let your server sign a new one"
+        )
     try:
         return base64.urlsafe_b64decode(user + "=" * (-len(user) % 4)).decode()
     except (binascii.Error, UnicodeDecodeError):

@@ -67,7 +67,7 @@ class Fresh:
     histories: Histories
     truth: Histories
     counts: np.ndarray
-    """float32 (items.size,): events of the window, the withheld ones not among them"""
+    """float32 (items.size,): events of the window"""
     events: int
     """events of the window"""
     strangers: np.ndarray
@@ -118,7 +118,7 @@ class Fresh:
         )
         starts, ends = whole.offsets[:-1], whole.offsets[1:]
         truth = whole.last(1)
-        counts = np.bincount(items.encode(item_ids), minlength=items.size) - np.bincount(truth.items, minlength=items.size)
+        counts = np.bincount(items.encode(item_ids), minlength=items.size)
         turn = rng.permutation(len(kept))
         strangers = np.empty(len(kept), np.int64)
         strangers[turn] = np.roll(turn, 1)
@@ -127,7 +127,7 @@ class Fresh:
             [asked[place] for place in kept],
             whole.slices(starts, ends - 1),
             truth,
-            np.maximum(counts, 0).astype(np.float32),
+            counts.astype(np.float32),
             len(order),
             strangers,
         )
@@ -157,9 +157,10 @@ class Fresh:
         )
         return self._ours(recommender)[found.codes]
 
-    def popular(self) -> np.ndarray:
-        """The lists of plain popularity."""
-        counts = torch.from_numpy(self.counts)
+    def popular(self, *, hindsight: bool = False) -> np.ndarray:
+        """The lists of plain popularity, counted without the withheld events, or in hindsight: with them."""
+        withheld = np.bincount(self.truth.items, minlength=self.items.size) * (not hindsight)
+        counts = torch.from_numpy((self.counts - withheld).astype(np.float32))
 
         def score(query: Query, items: torch.Tensor | None) -> torch.Tensor:
             return counts.repeat(len(query), 1)

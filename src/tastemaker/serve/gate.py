@@ -10,8 +10,8 @@ use answer the same questions. Only items new to the user are asked for, since k
 | it knows the items of less than `min_known_share` of the newest events                        | it was made for another catalogue|
 | a personal model lists fewer than half as many items as popularity does                       | it tells everybody the same      |
 | NDCG@10 is below that of popularity, or of the model in use, by the whole paired interval     | it is worse                      |
-| a personal model is not better than popularity, and no better with a user's own history than  | it learned nothing of users:     |
-| with a stranger's                                                                             | shuffled labels look like this   |
+| a personal model is no better with a user's own history than with a stranger's, and not       | it learned nothing of users:     |
+| better than a popularity that has counted the very answers                                    | shuffled labels look like this   |
 | fewer than `min_users` can be asked while a model is in use                                   | nothing can be said              |
 
 With fewer users and no model in use it passes with a warning: something has to be the first.
@@ -40,6 +40,7 @@ from tastemaker.serve.fresh import Fresh, GateSettings, K, Learned
 from tastemaker.store.base import Store
 
 METRIC = f"ndcg@{K}"
+RIVALS = {"candidate": "the candidate", "popularity": "popularity", "in_use": "the model in use"}
 _PROBES = 20
 """Answers that are timed."""
 
@@ -56,7 +57,8 @@ class GateReport:
     metrics: dict[str, dict[str, Any]] = field(default_factory=dict)
     """for "candidate", "popularity" and "in_use": ndcg@10 and hit_rate@10 with bootstrap intervals, coverage@10"""
     differences: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """of the candidate's ndcg@10 to "popularity", "in_use" and "stranger" (asked with another user's history): difference, paired interval"""
+    """of the candidate's ndcg@10 to "popularity", "in_use", "stranger" (itself, asked with another user's history) and "hindsight" (popularity
+    that has counted the answers): difference, paired interval"""
     figures: dict[str, float] = field(default_factory=dict)
     """known_share, milliseconds, seconds (of the whole check)"""
 
@@ -92,7 +94,7 @@ def check(
         answers = {} if reasons else {"candidate": fresh.lists(candidate, scores)}
         personal = candidate.model.needs_history or isinstance(candidate.model, RetrievalModel)
         if answers and personal:
-            answers["stranger"] = fresh.lists(candidate, scores, of=fresh.strangers)
+            answers |= {"stranger": fresh.lists(candidate, scores, of=fresh.strangers), "hindsight": fresh.popular(hindsight=True)}
     except Exception as error:  # whatever a model does instead of answering is a reason to refuse it
         reasons, answers = [f"it cannot answer: {type(error).__name__}: {' '.join(str(error).split())[:300]}"], {}
     metrics, differences, warnings = {}, {}, []
@@ -101,7 +103,7 @@ def check(
         if current is not None:
             answers["in_use"] = fresh.lists(current, scorer(current.model))
         reports = {name: fresh.report(lists, settings) for name, lists in answers.items()}
-        metrics = {name: _told(report) for name, report in reports.items() if name != "stranger"}
+        metrics = {name: _told(report) for name, report in reports.items() if name in RIVALS}
         differences = {name: _difference(reports["candidate"], reports[name]) for name in reports if name != "candidate"}
         reasons += _worse(metrics, differences, personal=personal)
     if answers and len(fresh) < settings.min_users:
@@ -144,15 +146,15 @@ def _unfit(
 def _worse(metrics: dict[str, Any], differences: dict[str, Any], *, personal: bool) -> list[str]:
     """Why its lists are not good enough."""
     reasons = []
-    for rival, words in (("popularity", "popularity"), ("in_use", "the model in use")):
+    for rival in ("popularity", "in_use"):
         if rival in differences and differences[rival]["interval"][1] < 0:
             own, other = metrics["candidate"][METRIC]["value"], metrics[rival][METRIC]["value"]
-            reasons.append(f"worse than {words}: {METRIC} {own:.4f} against {other:.4f}, {_words(differences[rival])}")
+            reasons.append(f"worse than {RIVALS[rival]}: {METRIC} {own:.4f} against {other:.4f}, {_words(differences[rival])}")
     if personal:
         own, other = metrics["candidate"][f"coverage@{K}"], metrics["popularity"][f"coverage@{K}"]
         if own < other / 2:
             reasons.append(f"its lists hold {own:.1%} of the catalogue, those of popularity {other:.1%}")
-        if differences["popularity"]["interval"][0] <= 0 and differences["stranger"]["interval"][0] <= 0:
+        if differences["hindsight"]["interval"][0] <= 0 and differences["stranger"]["interval"][0] <= 0:
             told = f"{METRIC} {_words(differences['stranger'])} against a stranger's history"
             reasons.append(f"it learned nothing of users: not better than popularity, and {told}")
     return reasons

@@ -218,7 +218,9 @@ class Http:
         more.update(headers)
         seen.code = body.code
         if body.status == 500:  # its text may hold ids, so only the places are told
-            places = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in reversed(traceback.extract_tb(error.__traceback__)))
+            places = " < ".join(
+                f"{frame.filename}:{frame.lineno}" for frame in reversed(traceback.extract_tb(error.__traceback__))
+            )
             logger.error("request %s on %s failed: %s at %s", seen.request_id, seen.route, type(error).__name__, places)
         return body.status, self._encode(body), MEDIA_TYPE
 
@@ -232,7 +234,11 @@ class Http:
         media: bytes,
         more: dict[str, str],
     ) -> None:
-        out = [(b"x-request-id", seen.request_id.encode()), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+        out = [
+            (b"x-request-id", seen.request_id.encode()),
+            (b"cache-control", b"no-store"),
+            (b"x-content-type-options", b"nosniff"),
+        ]
         if content:
             out.append((b"content-type", media))
             if len(content) >= self._settings.compress_bytes and b"gzip" in headers.get(b"accept-encoding", b""):

@@ -75,9 +75,13 @@ class Monitor:
         self._encode = msgspec.json.Encoder().encode
         self.registry = CollectorRegistry()
         one = {"registry": self.registry}
-        self._requests = Counter("tastemaker_requests", "Requests answered, refused ones included.", ["method", "route", "status"], **one)
+        self._requests = Counter(
+            "tastemaker_requests", "Requests answered, refused ones included.", ["method", "route", "status"], **one
+        )
         self._seconds = Histogram("tastemaker_request_seconds", "From head to answer.", ["route"], buckets=_SECONDS, **one)
-        self._stages = Histogram("tastemaker_stage_seconds", "Of a request's stages.", ["route", "stage"], buckets=_SECONDS, **one)
+        self._stages = Histogram(
+            "tastemaker_stage_seconds", "Of a request's stages.", ["route", "stage"], buckets=_SECONDS, **one
+        )
         self._problems = Counter("tastemaker_problems", "Requests answered by a problem.", ["code"], **one)
         self._answers = Counter("tastemaker_answers", "Recommendations by status.", ["status", "fallback"], **one)
         self._warnings = Counter("tastemaker_answer_warnings", "Warnings on recommendations.", ["warning"], **one)

@@ -27,7 +27,9 @@ def reader(kind: Any) -> Callable[[bytes], Any]:
         found: dict[str, Any] = {}
         for name, value in _pairs(query):
             if name in found:
-                raise Refused("a parameter given twice", expected="each once; lists joined by commas", code="invalid", status=422)
+                raise Refused(
+                    "a parameter given twice", expected="each once; lists joined by commas", code="invalid", status=422
+                )
             found[name] = [part for part in value.split(",") if part] if name in lists else value
         made = msgspec.convert(found, kind, strict=False)
         for name in found:

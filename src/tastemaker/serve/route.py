@@ -103,9 +103,7 @@ class Table:
         if not allowed:
             raise Refused("no such path", code="not_found", status=404, hint="/openapi.json lists all")
         names = ", ".join(_verbs(allowed))
-        raise Refused(
-            f"{method} on this path", expected=names, code="method_not_allowed", status=405, headers={"allow": names}
-        )
+        raise Refused(f"{method} on this path", expected=names, code="method_not_allowed", status=405, headers={"allow": names})
 
     def allowed(self, raw_path: bytes) -> dict[str, Route]:
         """The routes of a path, by method. Raises Refused (404) when there is none."""
@@ -161,7 +159,9 @@ def _check(route: Route) -> None:
             hint="a route that does not say who may use it is not served",
         )
     if route.browser and route.scope not in BROWSER_SCOPES:
-        raise ConfigError(f"{route.path} with the scope {route.scope!r} is open to browsers", expected=f"{sorted(BROWSER_SCOPES)}")
+        raise ConfigError(
+            f"{route.path} with the scope {route.scope!r} is open to browsers", expected=f"{sorted(BROWSER_SCOPES)}"
+        )
 
 
 def _id(raw: bytes) -> str:
@@ -171,5 +171,7 @@ def _id(raw: bytes) -> str:
     except UnicodeDecodeError:
         raise Refused("an id in the path that is not UTF-8", code="id", status=422) from None
     if len(decoded) > MAX_ID_BYTES or "\0" in text:
-        raise Refused("an id in the path that is too long or holds U+0000", expected=f"1…{MAX_ID_BYTES} bytes", code="id", status=422)
+        raise Refused(
+            "an id in the path that is too long or holds U+0000", expected=f"1…{MAX_ID_BYTES} bytes", code="id", status=422
+        )
     return text

@@ -183,9 +183,7 @@ CATALOGUE = (
         problems=(404,),
     ),
     Route("GET", "/v1/items/{item_id}", _CATALOGUE, catalogue.item, "An item.", w.ItemReply, problems=(404,)),
-    Route(
-        "DELETE", "/v1/items/{item_id}", _CATALOGUE, catalogue.delete_item, "Removes an item.", status=204, problems=(404,)
-    ),
+    Route("DELETE", "/v1/items/{item_id}", _CATALOGUE, catalogue.delete_item, "Removes an item.", status=204, problems=(404,)),
     Route(
         "GET",
         "/v1/items",
@@ -262,7 +260,15 @@ CATALOGUE = (
 
 MODELS = (
     Route("GET", "/v1/models", _MODELS, control.models, "All versions, and the one in use.", c.ModelsReply),
-    Route("POST", "/v1/models:rollback", _MODELS, control.rollback, "Back to the version before.", c.ModelReply, problems=(404, 409, 422)),
+    Route(
+        "POST",
+        "/v1/models:rollback",
+        _MODELS,
+        control.rollback,
+        "Back to the version before.",
+        c.ModelReply,
+        problems=(404, 409, 422),
+    ),
     Route("GET", "/v1/models/{name}/versions", _MODELS, control.versions, "Versions of a name.", c.ModelsReply),
     Route(
         "POST",

@@ -46,8 +46,9 @@ class JobSettings(Settings):
 class Runner:
     """A thread that has queued trainings done, one after the other."""
 
-    def __init__(self, registry: Registry, settings: JobSettings | None = None) -> None:
-        self.registry, self.store = registry, registry.store
+    def __init__(self, registry: Registry, settings: JobSettings | None = None, *, url: str | None = None) -> None:
+        """Runs the jobs of the registry's store; `url` opens it in another process, password and all (`store.url` has none)."""
+        self.registry, self.store, self.url = registry, registry.store, url or registry.store.url
         self.settings = settings or JobSettings.parse({})
         self.folder = registry.folder / _FOLDER
         self._over, self._wake = False, threading.Event()
@@ -162,7 +163,7 @@ class Runner:
         task = {
             "job_id": job.job_id,
             "detail": dict(job.detail),
-            "store": self.store.url,
+            "store": self.url,
             "models": str(self.registry.folder),
             "folder": str(self.folder / job.job_id),
             "limits": self.registry.limits.model_dump(),

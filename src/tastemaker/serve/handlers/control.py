@@ -10,10 +10,10 @@ from tastemaker.errors import RequestError
 from tastemaker.serve import auth, browser, jobs
 from tastemaker.serve.call import Call
 from tastemaker.serve.catalogue import job_reply
-from tastemaker.serve.times import to_text
 from tastemaker.serve.jobs import Schedule
 from tastemaker.serve.registry import Registry
-from tastemaker.store.base import Job, Key, ModelVersion
+from tastemaker.serve.times import to_text
+from tastemaker.store.base import Job, ModelVersion
 from tastemaker.wire.bodies import JobReply
 from tastemaker.wire.control import (
     JobsReply,
@@ -31,7 +31,7 @@ from tastemaker.wire.control import (
 async def keys(call: Call) -> KeysReply:
     """All keys, without secrets."""
     found = await call.parts.reads.run(call.parts.store.keys)
-    return KeysReply(keys=[KeyReply(**key_row(key)) for key in found])
+    return KeysReply(keys=[KeyReply(**auth.key_row(key)) for key in found])
 
 
 async def make_key(call: Call) -> KeyMade:
@@ -46,7 +46,7 @@ async def make_key(call: Call) -> KeyMade:
         return browser.signing_secret(browser.master(call.parts.store), key.key_id) if sent.browser else None
 
     signing = await call.parts.writes.run(make)
-    return KeyMade(**key_row(key), secret=secret, signing_secret=signing)
+    return KeyMade(**auth.key_row(key), secret=secret, signing_secret=signing)
 
 
 async def revoke_key(call: Call) -> None:
@@ -161,21 +161,11 @@ async def statistics(call: Call) -> dict[str, int | float]:
     return dict(await call.parts.reads.run(call.parts.store.statistics))
 
 
-def key_row(key: Key) -> dict[str, Any]:
-    """A key as it is shown: without its digest."""
-    return {
-        "key_id": key.key_id,
-        "name": key.name,
-        "scopes": sorted(key.scopes),
-        "browser": key.signs_users,
-        "created": to_text(key.created),
-        "revoked": None if key.revoked is None else to_text(key.revoked),
-    }
-
-
 def _registry(call: Call) -> Registry:
     if call.parts.registry is None:
-        raise RequestError("a service of one fixed model", code="no_registry", status=409, expected="`tastemaker serve` without ARTIFACT")
+        raise RequestError(
+            "a service of one fixed model", code="no_registry", status=409, expected="`tastemaker serve` without ARTIFACT"
+        )
     return call.parts.registry
 
 

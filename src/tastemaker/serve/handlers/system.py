@@ -58,5 +58,7 @@ def _page() -> tuple[bytes, str]:
         assert inner is not None
         return f"'sha256-{base64.b64encode(hashlib.sha256(inner[1]).digest()).decode()}'"
 
-    policy = f"default-src 'none'; connect-src 'self'; script-src {hashed(b'script')}; style-src {hashed(b'style')}; base-uri 'none'"
+    policy = (
+        f"default-src 'none'; connect-src 'self'; script-src {hashed(b'script')}; style-src {hashed(b'style')}; base-uri 'none'"
+    )
     return content, f"{policy}; form-action 'none'; frame-ancestors 'none'"
