@@ -66,7 +66,7 @@ def serving(
         if keys is not None:
             keys(store)
         if model:
-            service.swap(towns.model("item_knn", towns.events()))
+            service.swap(towns.model("item_knn"))
         service.warm()
         log = io.StringIO()
         monitor = Monitor(slow_ms=slow_ms, log=log)
