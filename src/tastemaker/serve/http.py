@@ -169,7 +169,7 @@ class Http:
             else:
                 raise Refused("another content-type", expected="application/json", code="content_type", status=415)
         seen.read = perf_counter()
-        call = Call(self._parts, principal, ids, asked, sent, seen.request_id, stream)
+        call = Call(self._parts, principal, ids, asked, sent, seen.request_id, stream, headers=headers)
         if principal.browser:
             self._hold_to_user(call, headers)
         result = await route.handler(call)
@@ -236,9 +236,10 @@ class Http:
     ) -> None:
         out = [
             (b"x-request-id", seen.request_id.encode()),
-            (b"cache-control", b"no-store"),
             (b"x-content-type-options", b"nosniff"),
         ]
+        if "cache-control" not in more:
+            out.append((b"cache-control", b"no-store"))
         if content:
             out.append((b"content-type", media))
             if len(content) >= self._settings.compress_bytes and b"gzip" in headers.get(b"accept-encoding", b""):

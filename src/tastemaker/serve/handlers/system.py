@@ -38,10 +38,20 @@ async def page(call: Call) -> Raw:
     return Raw(content, "text/html; charset=utf-8", headers={"content-security-policy": policy})
 
 
+async def script(call: Call) -> Raw:
+    """The client for web pages; any page may take it."""
+    return Raw(_script(), "text/javascript; charset=utf-8", headers={"cache-control": "public, max-age=3600"})
+
+
 async def slow(call: Call) -> SlowRequests:
     """The last slow requests."""
     rows = [SlowRequest(**monitor.slow_row(now, seen)) for now, seen in list(call.parts.monitor.slow)]
     return SlowRequests(threshold_ms=call.parts.monitor.slow_ms, requests=rows)
+
+
+@cache
+def _script() -> bytes:
+    return resources.files("tastemaker.serve").joinpath("static", "tastemaker.js").read_bytes()
 
 
 @cache
