@@ -130,6 +130,10 @@ def _promote(name: str, version: int, *, force: bool = False) -> Call[c.ModelRep
     return Call("POST", where, c.ModelReply, msgspec.json.encode(c.PromoteBody(force=force)), repeatable=False)
 
 
+def _ready() -> Call[c.Readiness]:
+    return Call("GET", "/readyz", c.Readiness, accepts=(503,))
+
+
 class Verbs:
     """What can be asked of a service; options are those of the structs in `tastemaker.wire`."""
 
@@ -238,7 +242,7 @@ class Verbs:
     """Rows and bytes of the store."""
     alive = plain("/livez", c.Alive)
     """Whether the process runs."""
-    ready = Verb(lambda: Call[c.Readiness]("GET", "/readyz", c.Readiness, accepts=(503,)))
+    ready = Verb(_ready)
     """Whether requests should be sent there; a service that starts is an answer, not an error."""
     slow_requests = plain("/v1/slow-requests", c.SlowRequests)
     """The last slow requests."""
