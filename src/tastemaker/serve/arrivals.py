@@ -6,7 +6,10 @@ seconds to build, so the following thread does that, once for a vocabulary; a ne
 
 from __future__ import annotations
 
+import operator
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,9 +18,10 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 
 from tastemaker.data.interactions import Histories
-from tastemaker.data.vocabulary import UNKNOWN
+from tastemaker.data.vocabulary import UNKNOWN, Vocabulary
 from tastemaker.recommend import newcomers
 from tastemaker.serve import company
+from tastemaker.serve.stock import Stock
 from tastemaker.serve.view import View
 from tastemaker.store.base import Done, Item, Store
 
@@ -25,12 +29,29 @@ _AT_ONCE = 200
 """Newcomers whose users are looked up in one round; the others have the next."""
 
 
+_BUILD_PAUSE = 20
+"""After a build the next waits so many times as long as it took: at most 5 % of a core, however often known items change."""
+_NOTHING = Item("")
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """The content of known items, and which items that were."""
+
+    vocabulary: Vocabulary
+    stock: Stock
+    items: list[Item]
+    content: newcomers.Content
+    seconds: float
+    """it took to build"""
+
+
 class Arrivals:
     """Weights of newcomers for one vocabulary; not for use by several threads at once."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._vocabulary: Any = None
+        self._vocabulary: Vocabulary | None = None
         self._content: newcomers.Content | None = None
         self._known = 0
         self._items: list[Item] = []
@@ -38,27 +59,42 @@ class Arrivals:
         self._audience = np.zeros(0)
         self._to_count: dict[int, None] = {}
         self._sequence = 0
+        self._indexed: list[Item] = []
+        self._stock: Stock | None = None
+        self._next_build = 0.0
 
-    @property
-    def behind(self) -> bool:
-        """Whether the index of content is still to be built."""
-        return self._vocabulary is not None and self._content is None
+    def behind(self, view: View) -> bool:
+        """Whether the index of content should be built: for the first time, or anew since known items changed and the last is old."""
+        if view.scoring is None or (self._content is not None and time.monotonic() < self._next_build):
+            return False
+        return self._stale(view)
 
-    def weights(self, view: View, *, build: bool) -> sp.csr_matrix | None:
+    def index(self, view: View) -> Index | None:
+        """An index of the known items' content if one should be built; takes seconds and changes nothing here."""
+        if not self.behind(view):
+            return None
+        started, items = time.monotonic(), _known_items(view)
+        assert view.recommender is not None
+        content = newcomers.Content.of([_content_of(item) for item in items], [item.embedding for item in items])
+        return Index(view.recommender.items, view.stock, items, content, time.monotonic() - started)
+
+    def install(self, index: Index) -> None:
+        """Has all newcomers compared by an index, unless it is of another vocabulary by now."""
+        if self._vocabulary is None or self._vocabulary == index.vocabulary:
+            self._content, self._stock, self._indexed = index.content, index.stock, index.items
+            self._items = [_NOTHING] * len(self._items)
+            self._next_build = time.monotonic() + _BUILD_PAUSE * index.seconds
+
+    def weights(self, view: View) -> sp.csr_matrix | None:
         """Weights of the view's newcomers, float32 (newcomers, known); None without a model.
 
-        Args:
-            view: its codes may only have grown since the last time, unless the vocabulary is another.
-            build: whether to take the seconds to index the content of the known items where that was not done.
+        The view's codes may only have grown since the last time, unless the vocabulary is another.
         """
         recommender = view.recommender
         if recommender is None or view.scoring is None:
             return None
         if self._vocabulary is None or self._known != view.known or self._vocabulary != recommender.items:
             self._forget(view, recommender.items)
-        if self._content is None and build:
-            rows = [_content_of(view.item(code)) for code in range(view.known)]
-            self._content = newcomers.Content.of(rows, [view.item(code).embedding for code in range(view.known)])
         self._compare(view)
         return newcomers.combined(self._by_content, self._by_use, self._audience)
 
@@ -81,8 +117,18 @@ class Arrivals:
         self._audience[places] = audience[places]
         return True
 
-    def _forget(self, view: View, vocabulary: Any) -> None:
+    def _stale(self, view: View) -> bool:
+        """Whether known items are not as they were indexed."""
+        if self._content is not None and view.stock is self._stock:
+            return False
+        if self._content is None or not all(map(operator.is_, self._indexed, _known_items(view))):
+            return True
+        self._stock = view.stock
+        return False
+
+    def _forget(self, view: View, vocabulary: Vocabulary) -> None:
         self._vocabulary, self._known, self._content = vocabulary, view.known, None
+        self._next_build = 0.0
         self._items, self._audience = [], np.zeros(0)
         self._by_content = self._by_use = sp.csr_matrix((0, view.known), dtype=np.float32)
         self._to_count = {}
@@ -100,7 +146,7 @@ class Arrivals:
             self._to_count.update(dict.fromkeys(range(view.size - more, view.size)))
         if self._content is None:
             # nothing is compared yet, so that all of it is once the index is there
-            self._items = [Item("")] * len(items)
+            self._items = [_NOTHING] * len(items)
             return
         old = [*self._items, *[None] * max(more, 0)]
         places = [place for place, item in enumerate(items) if item is not old[place]]
@@ -120,6 +166,11 @@ class Arrivals:
             places = pc.index_in(met, ids).drop_null().to_pylist()
             self._to_count.update(dict.fromkeys(view.known + place for place in places))
             self._sequence = int(pc.max(batch.column("sequence")).as_py())
+
+
+def _known_items(view: View) -> list[Item]:
+    items = view.stock.items
+    return [items[row] for row in view.rows[: view.known].tolist()]
 
 
 def _content_of(item: Item) -> Mapping[str, Any]:

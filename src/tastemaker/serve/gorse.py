@@ -378,13 +378,13 @@ def _time(text: str | None) -> str | None:
         moment = dt.datetime.fromisoformat(text.strip().removesuffix(" UTC").replace(" +0000", "+00:00"))
     except ValueError:
         raise RequestError(
-            f"Timestamp {ascii(text[:40])}", code="bad_time", expected="ISO 8601 like 2025-06-01 or 2025-06-01T12:00:00Z"
+            f"Timestamp {text[:40]!a}", code="bad_time", expected="ISO 8601 like 2025-06-01 or 2025-06-01T12:00:00Z"
         ) from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.timezone.utc)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
     try:
-        return moment.astimezone(dt.timezone.utc).isoformat().replace("+00:00", "Z")
+        return moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
     except OverflowError:
-        raise RequestError(f"Timestamp {ascii(text[:40])}", code="bad_time", expected="a time in UTC") from None
+        raise RequestError(f"Timestamp {text[:40]!a}", code="bad_time", expected="a time in UTC") from None
 
 
 # ── routes ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import date
+from datetime import time as clock
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,7 @@ import pyarrow.compute as pc
 
 from tastemaker.errors import DataError, UserError
 from tastemaker.store import tally
-from tastemaker.store.base import MAX_ID_BYTES
+from tastemaker.store.base import MAX_ID_BYTES, Item, Store, User
 from tastemaker.store.codec import EARLIEST, LATEST
 from tastemaker.store.ingest import COLUMNS, take_sequences
 from tastemaker.store.schema import events
@@ -38,15 +41,23 @@ def load_events(store: SqlStore, table: pa.Table, *, append: bool = False) -> in
     order = np.argsort(times, kind="stable")
     with store.db.writing() as connection:
         cursor = connection.connection.cursor()
-        cursor.execute("SELECT COUNT(*) FROM (SELECT 1 FROM seen LIMIT 1) AS some")
+        cursor.execute("SELECT COUNT(*) FROM (SELECT 1 FROM seen LIMIT 1) AS first_rows")
         empty = cursor.fetchone()[0] == 0
         if not empty and not append:
-            raise UserError(f"{store.url} holds events already", expected="a store without events", hint="--append adds to them")
+            raise UserError(
+                f"{store.url} holds events already", expected="a store without events", hint="--append adds to them"
+            )
         user_keys, new = store.names.give_users(cursor, user_ids)
         item_keys, _ = store.names.give_items(cursor, item_ids)
         kind_keys = store.names.give_kinds(cursor, kind_names)
         store.ingest.back(cursor, new)
-        columns = [_keys(user_keys, user_ids)[user], _keys(item_keys, item_ids)[item], _keys(kind_keys, kind_names)[kind], times, values]
+        columns = [
+            _keys(user_keys, user_ids)[user],
+            _keys(item_keys, item_ids)[item],
+            _keys(kind_keys, kind_names)[kind],
+            times,
+            values,
+        ]
         columns = [column[order] for column in columns]
         if empty:
             _fill(store, connection, columns)
@@ -55,6 +66,49 @@ def load_events(store: SqlStore, table: pa.Table, *, append: bool = False) -> in
                 store.ingest.keep(cursor, [(*row, None, None, None, None, None) for row in rows])
     store.names.remember(item_keys, kind_keys)
     return len(table)
+
+
+def load_items(store: Store, table: pa.Table) -> int:
+    """Puts items: `item_id`, `category` or `categories` (a text or a list), every other column a property. How many."""
+    names = [name for name in ("categories", "category") if name in table.column_names][:1]
+    done = 0
+    for rows in _row_batches(table):
+        items = []
+        for row in rows:
+            name = str(row.pop("item_id"))
+            found = row.pop(names[0], None) if names else None
+            labels = () if found is None else tuple(map(str, found)) if isinstance(found, list) else (str(found),)
+            items.append(Item(name, _properties(row), labels))
+        store.put_items(items)
+        done += len(items)
+    return done
+
+
+def load_users(store: Store, table: pa.Table) -> int:
+    """Puts users: `user_id`, every other column a property. How many."""
+    done = 0
+    for rows in _row_batches(table):
+        store.put_users([User(str(row.pop("user_id")), _properties(row)) for row in rows])
+        done += len(rows)
+    return done
+
+
+def _row_batches(table: pa.Table) -> Iterator[list[dict[str, Any]]]:
+    for batch in table.to_batches(max_chunksize=10_000):
+        yield batch.to_pylist()
+
+
+def _properties(row: dict[str, Any]) -> dict[str, Any]:
+    """What JSON can hold of a row: nulls and NaN are left out, times become RFC 3339 text."""
+    found = {}
+    for name, value in row.items():
+        if isinstance(value, date | clock):
+            found[name] = value.isoformat()
+        elif isinstance(value, Decimal):
+            found[name] = float(value)
+        elif value is not None and value == value and not isinstance(value, bytes):
+            found[name] = value
+    return found
 
 
 def _fill(store: SqlStore, connection: Any, columns: Sequence[np.ndarray]) -> None:
@@ -76,7 +130,11 @@ def _fill(store: SqlStore, connection: Any, columns: Sequence[np.ndarray]) -> No
     newest = [_or_none(times, ends - back, lengths > back) for back in range(tally.PER_USER)]
     for start in range(0, len(ends), _ROWS):
         part = slice(start, start + _ROWS)
-        rows = zip(*(column[ends[part]].tolist() for column in (users, items, kinds)), *(column[part].tolist() for column in newest), strict=True)
+        rows = zip(
+            *(column[ends[part]].tolist() for column in (users, items, kinds)),
+            *(column[part].tolist() for column in newest),
+            strict=True,
+        )
         store.db.insert(cursor, "seen", ("user_key", "item_key", "kind", "last", "second", "third"), list(rows))
     counted = np.concatenate([(ends - back)[lengths > back] for back in range(tally.PER_USER)])
     _fill_tallies(store, cursor, times[counted] // tally.HOUR, items[counted], kinds[counted])
@@ -123,7 +181,9 @@ def _codes(table: pa.Table, name: str, default: str | None) -> tuple[list[bytes]
     encoded = pa.chunked_array([encoded]).combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
     lengths = pc.binary_length(encoded.dictionary)
     if len(lengths) and (pc.min(lengths).as_py() < 1 or pc.max(lengths).as_py() > MAX_ID_BYTES):
-        raise DataError(f"a {name} of {pc.min(lengths).as_py()} or {pc.max(lengths).as_py()} bytes", expected=f"1 to {MAX_ID_BYTES}")
+        raise DataError(
+            f"a {name} of {pc.min(lengths).as_py()} or {pc.max(lengths).as_py()} bytes", expected=f"1 to {MAX_ID_BYTES}"
+        )
     return encoded.dictionary.cast(pa.binary()).to_pylist(), encoded.indices.to_numpy().astype(np.int64)
 
 
@@ -138,8 +198,10 @@ def _times(table: pa.Table) -> np.ndarray:
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
     times = np.asarray(pc.fill_null(column.cast(pa.int64()), 0).to_numpy())
-    if len(times) and not (EARLIEST <= times.min() and times.max() <= LATEST):
-        raise DataError(f"times from {times.min()} to {times.max()}", expected="µs since 1970 UTC, between the years 1 and 9999")
+    if len(times) and not (times.min() >= EARLIEST and times.max() <= LATEST):
+        raise DataError(
+            f"times from {times.min()} to {times.max()}", expected="µs since 1970 UTC, between the years 1 and 9999"
+        )
     return times
 
 

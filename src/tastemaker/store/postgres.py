@@ -30,7 +30,9 @@ class Postgres(Database):
         try:
             parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
         except (sa.exc.ArgumentError, ValueError):
-            raise StoreError(f"the URL {without_password(url)!r}", expected="postgresql://user:password@host/database") from None
+            raise StoreError(
+                f"the URL {without_password(url)!r}", expected="postgresql://user:password@host/database"
+            ) from None
         engine = sa.create_engine(
             parsed,
             pool_size=16,
@@ -58,7 +60,7 @@ class Postgres(Database):
     def _connected(connection: Any, record: object) -> None:
         connection.prepare_threshold = 2
         connection.execute(f"SET search_path TO {SCHEMA}")
-        connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+        connection.execute(f"SET lock_timeout = {int(LOCK_SECONDS * 1000)}")
         connection.execute("SET idle_in_transaction_session_timeout = '60s'")
         connection.execute("SET client_min_messages = warning")
 
@@ -69,10 +71,9 @@ class Postgres(Database):
         connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
 
     def prepare(self, *, migrate: bool) -> None:
-        if migrate:
+        if migrate and not self.has_tables():
             with self.writing() as connection:
-                if not sa.inspect(connection).has_schema(SCHEMA):
-                    connection.execute(sa.schema.CreateSchema(SCHEMA))
+                connection.execute(sa.schema.CreateSchema(SCHEMA, if_not_exists=True))
         super().prepare(migrate=migrate)
 
     def has_tables(self) -> bool:
@@ -161,13 +162,19 @@ class Postgres(Database):
 
     def check(self) -> Mapping[str, Any]:
         with self.cursor() as cursor:
-            cursor.execute("SELECT COUNT(*) FROM pg_index JOIN pg_class ON oid = indexrelid WHERE NOT indisvalid AND relnamespace = %s::regnamespace", (SCHEMA,))
+            cursor.execute(
+                "SELECT COUNT(*) FROM pg_index JOIN pg_class ON oid = indexrelid WHERE NOT indisvalid AND relnamespace = %s::regnamespace",
+                (SCHEMA,),
+            )
             if cursor.fetchone()[0]:
                 raise StoreError(f"{self.name} is damaged: an index is not valid", hint="restore it: tastemaker store restore")
         return {"indexes": "ok"}
 
     def size(self, cursor: Any) -> int:
-        cursor.execute("SELECT COALESCE(SUM(pg_total_relation_size(oid)), 0) FROM pg_class WHERE relkind = 'r' AND relnamespace = %s::regnamespace", (SCHEMA,))
+        cursor.execute(
+            "SELECT COALESCE(SUM(pg_total_relation_size(oid)), 0) FROM pg_class WHERE relkind = 'r' AND relnamespace = %s::regnamespace",
+            (SCHEMA,),
+        )
         return int(cursor.fetchone()[0])
 
     def backup(self, path: str) -> Mapping[str, Any]:
