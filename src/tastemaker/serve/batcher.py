@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from tastemaker.errors import OverloadError, RequestError
 from tastemaker.serve.asks import Ask
 from tastemaker.serve.service import Service
-from tastemaker.serve.wire import Answer, Recommend
+from tastemaker.wire.bodies import Answer, Recommend
 
 
 class Batcher:
@@ -26,6 +27,8 @@ class Batcher:
         self._running = 0
         self._seconds_each = 0.002
         self._closed = False
+        self.on_batch: Callable[[int], None] | None = None
+        """told the size of each call"""
 
     @property
     def depth(self) -> int:
@@ -76,6 +79,8 @@ class Batcher:
             return
         self._busy, self._running = True, len(batch)
         started = time.perf_counter()
+        if self.on_batch is not None:
+            self.on_batch(len(batch))
         call = asyncio.get_running_loop().run_in_executor(self._worker, self._service.answer, [ask for ask, _ in batch])
         call.add_done_callback(lambda done: self._finish(done, [future for _, future in batch], started))
 

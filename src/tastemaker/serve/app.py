@@ -1,0 +1,110 @@
+"""The application: table of routes, keys, monitor and the service put together, with a beginning and an end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute, Mount
+
+from tastemaker.log import logger
+from tastemaker.serve import openapi
+from tastemaker.serve.auth import Keyring
+from tastemaker.serve.batcher import Batcher
+from tastemaker.serve.call import Parts
+from tastemaker.serve.http import Http, HttpSettings
+from tastemaker.serve.limits import Threads
+from tastemaker.serve.monitor import Monitor
+from tastemaker.serve.registry import Registry
+from tastemaker.serve.route import Route, Table
+from tastemaker.serve.routes import ROUTES
+from tastemaker.serve.service import Service
+from tastemaker.serve.telemetry import Spans
+from tastemaker.store.base import Store
+
+_FLUSH_SECONDS = 0.5
+
+
+def app(
+    service: Service,
+    batcher: Batcher,
+    store: Store,
+    *,
+    registry: Registry | None = None,
+    monitor: Monitor | None = None,
+    settings: HttpSettings | None = None,
+    spans: Spans | None = None,
+    routes: Sequence[Route] = ROUTES,
+    mounts: Sequence[BaseRoute] = (),
+) -> Starlette:
+    """An ASGI application over a service.
+
+    Args:
+        service: answers; whoever made it warms, swaps and closes it.
+        batcher: gathers requests for it; closed when the application ends.
+        store: for keys, jobs and the audit log.
+        registry: of model versions; None where one fixed model is served.
+        monitor: counts; one of its own unless given.
+        settings: limits and origins.
+        spans: traces, if wanted.
+        routes: the table; each must say who may use it.
+        mounts: more to serve beside it, such as static pages.
+
+    Raises:
+        ConfigError: a route without a known scope.
+        StoreError: the keys cannot be read.
+    """
+    table = Table(routes)
+    parts = Parts(
+        service=service,
+        batcher=batcher,
+        store=store,
+        registry=registry,
+        keyring=Keyring(store),
+        monitor=monitor or Monitor(log=None),
+        reads=Threads("read", workers=8, waiting=256),
+        writes=Threads("write", workers=16, waiting=256),
+        control=Threads("control", workers=1, waiting=2),
+        table=table,
+        document=msgspec.json.encode(openapi.document(table.routes)),
+    )
+    for name, threads in (("reads", parts.reads), ("writes", parts.writes), ("control", parts.control)):
+        parts.monitor.watch_queue(name, partial(getattr, threads, "busy"))
+    parts.monitor.watch_queue("recommend", lambda: batcher.depth)
+    parts.monitor.watch_model(lambda: service.ready, lambda: service.version)
+    batcher.on_batch = parts.monitor.batch
+    http = Http(parts, settings or HttpSettings.parse({}), spans)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        background = [
+            asyncio.create_task(parts.keyring.keep_fresh()),
+            asyncio.create_task(_regularly(parts.monitor.flush)),
+        ]
+        try:
+            yield
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            await batcher.close()
+            for threads in (parts.reads, parts.writes, parts.control):
+                threads.close()
+            parts.monitor.flush()
+            if spans is not None:
+                spans.close()
+
+    return Starlette(routes=[*mounts, Mount("/", app=http)], lifespan=lifespan)
+
+
+async def _regularly(work: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(_FLUSH_SECONDS)
+        try:
+            work()
+        except OSError as error:
+            logger.warning("log lines could not be written: %s", type(error).__name__)

@@ -1,0 +1,66 @@
+"""What a handler gets and may return."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tastemaker.serve.auth import Keyring, Principal
+from tastemaker.serve.limits import Threads
+
+if TYPE_CHECKING:
+    from tastemaker.serve.batcher import Batcher
+    from tastemaker.serve.monitor import Monitor
+    from tastemaker.serve.registry import Registry
+    from tastemaker.serve.route import Table
+    from tastemaker.serve.service import Service
+    from tastemaker.store.base import Store
+
+
+@dataclass(slots=True)
+class Parts:
+    """What the service is made of, as handlers see it."""
+
+    service: Service
+    batcher: Batcher
+    store: Store
+    registry: Registry | None
+    keyring: Keyring
+    monitor: Monitor
+    reads: Threads
+    writes: Threads
+    """apart, so that a slow disk does not hold up answers"""
+    control: Threads
+    """for what takes seconds: promoting judges a model"""
+    table: Table
+    document: bytes = b""
+    """the OpenAPI document"""
+
+
+@dataclass(slots=True)
+class Call:
+    """A request that was let in, checked and decoded."""
+
+    parts: Parts
+    principal: Principal
+    ids: Mapping[str, str]
+    """from the path"""
+    query: Any
+    body: Any
+    """None where a stream of rows is to be read from `stream`"""
+    request_id: str
+    stream: Callable[[], AsyncIterator[bytes]] | None = None
+    user: str | None = None
+    """the user of a browser's token"""
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Raw:
+    """An answer that is not a struct."""
+
+    content: bytes
+    media: str
+    status: int = 200
+    headers: Mapping[str, str] | None = None

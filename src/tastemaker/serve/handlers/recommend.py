@@ -1,0 +1,126 @@
+"""Recommendations of every kind."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal
+
+from tastemaker.serve import browser
+from tastemaker.serve.call import Call
+from tastemaker.wire.bodies import (
+    Answer,
+    Answers,
+    Recommend,
+    SimilarUsers,
+    Trace,
+)
+
+
+async def recommend(call: Call) -> Answer:
+    """For a user or a session; gathered with others into one forward pass."""
+    return await call.parts.batcher.submit(call.body)
+
+
+async def for_user(call: Call) -> Answer:
+    """The same from an address alone; nothing is kept of it, as GET never writes."""
+    query = call.query
+    request = Recommend(
+        user_id=call.ids["user_id"],
+        limit=query.limit,
+        scenario=query.scenario,
+        filter=query.filter,
+        exclude_item_ids=query.exclude_item_ids,
+        exclude_seen=query.exclude_seen,
+        diversity=query.diversity,
+        strict_filter=query.strict_filter,
+        include=query.include,
+        deadline_ms=query.deadline_ms,
+    )
+    return await call.parts.batcher.submit(request, record=False)
+
+
+async def next_page(call: Call) -> Answer:
+    """More of an answer, without repeats."""
+    return await _continued(call, call.body.limit, record=True)
+
+
+async def look_ahead(call: Call) -> Answer:
+    """The same from an address alone, not kept."""
+    return await _continued(call, call.query.limit, record=False)
+
+
+async def _continued(call: Call, limit: int | None, *, record: bool) -> Answer:
+    service, cursor = call.parts.service, call.ids["recommendation_id"]
+
+    def work() -> Answer:
+        if call.principal.browser:
+            browser.hold_to(call.user, [service.owner(cursor)])
+        return service.next_page(cursor, limit, record=record)
+
+    return await call.parts.reads.run(work)
+
+
+async def batch(call: Call) -> Answers:
+    """Several shelves of one page."""
+    return await call.parts.reads.run(call.parts.service.batch, call.body)
+
+
+async def similar(call: Call) -> Answer:
+    """Items like an item."""
+    query = call.query
+    ask = partial(call.parts.service.similar, call.ids["item_id"], query.limit, filter=query.filter, include=query.include)
+    return await call.parts.reads.run(ask)
+
+
+async def similar_users(call: Call) -> SimilarUsers:
+    """Users like a user."""
+    return await call.parts.reads.run(call.parts.service.similar_users, call.ids["user_id"], call.query.limit or 10)
+
+
+async def audience(call: Call) -> SimilarUsers:
+    """Users who would like an item."""
+    return await call.parts.reads.run(call.parts.service.audience, call.ids["item_id"], call.query.limit or 10)
+
+
+async def complementary(call: Call) -> Answer:
+    """What goes with a basket."""
+    return await call.parts.reads.run(call.parts.service.complementary, call.body)
+
+
+async def rank(call: Call) -> Answer:
+    """A given list in the order of a user's taste."""
+    return await call.parts.reads.run(call.parts.service.rank, call.body)
+
+
+async def popular(call: Call) -> Answer:
+    """What most people met."""
+    return await _listed(call, "popular")
+
+
+async def trending(call: Call) -> Answer:
+    """What most people met lately."""
+    return await _listed(call, "trending")
+
+
+async def latest(call: Call) -> Answer:
+    """What came last into the catalogue."""
+    return await _listed(call, "latest")
+
+
+async def _listed(call: Call, which: Literal["popular", "trending", "latest"]) -> Answer:
+    query = call.query
+    ask = partial(
+        call.parts.service.popular,
+        which,
+        window_seconds=query.window,
+        category=query.category,
+        limit=query.limit,
+        filter=query.filter,
+        include=query.include,
+    )
+    return await call.parts.reads.run(ask)
+
+
+async def explain(call: Call) -> Trace:
+    """Why, and why not."""
+    return await call.parts.reads.run(call.parts.service.explain, call.body)

@@ -1,0 +1,65 @@
+"""What keeps one client, or all of them together, from taking more than there is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from tastemaker.errors import OverloadError
+from tastemaker.serve.problems import Refused
+
+T = TypeVar("T")
+
+
+class Buckets:
+    """A token bucket for each key: `rate` requests a second, `rate` at once at most (one second saved up)."""
+
+    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate, self._burst, self._clock = rate, max(rate, 1.0), clock
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def take(self, key_id: str) -> None:
+        """Counts a request. Raises Refused (429, Retry-After) when the bucket is empty."""
+        now = self._clock()
+        level, then = self._buckets.get(key_id, (self._burst, now))
+        level = min(self._burst, level + (now - then) * self._rate)
+        if level < 1:
+            wait = max(1, round((1 - level) / self._rate))
+            raise Refused(
+                f"more than {self._rate:g} requests a second with this key",
+                code="rate_limited",
+                status=429,
+                headers={"retry-after": str(wait)},
+            )
+        self._buckets[key_id] = (level - 1, now)
+
+
+class Threads:
+    """Threads for calls that block: `workers` run, `waiting` more may queue, the rest is refused at once."""
+
+    def __init__(self, name: str, workers: int, waiting: int) -> None:
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
+        self._name, self._limit = name, workers + waiting
+        self.busy = 0
+        """calls running or waiting"""
+
+    async def run(self, function: Callable[..., T], *arguments: object) -> T:
+        """What `function` returns. A caller that stops waiting does not stop it. Raises OverloadError when the queue is full."""
+        if self.busy >= self._limit:
+            raise OverloadError(f"{self.busy} requests wait for {self._name} threads")
+        self.busy += 1
+        future = asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+        future.add_done_callback(self._done)
+        return await asyncio.shield(future)
+
+    def _done(self, future: asyncio.Future[T]) -> None:
+        self.busy -= 1
+        if not future.cancelled():
+            future.exception()  # a caller that left does not want to hear of it
+
+    def close(self) -> None:
+        """Waits for calls that run."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
