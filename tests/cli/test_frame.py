@@ -22,6 +22,11 @@ VERBS = [
     ["models"],
     ["runs"],
     ["doctor"],
+    ["store", "import"],
+    ["store", "backup"],
+    ["store", "restore"],
+    ["store", "verify"],
+    ["store", "statistics"],
 ]
 
 

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from tastemaker import __version__
-from tastemaker.cli import ask, data, demo, keys, machine, serve, train, versions
+from tastemaker.cli import ask, data, demo, keys, machine, serve, store, train, versions
 from tastemaker.cli.frame import add, group
 
 app = group()
 _data = group(help="Import events, and look at them.")
 _keys = group(help="Who may use a service.")
 _versions = group(help="Trained models of a store: which there are, which one is in use.")
+_store = group(help="Look after the store that a service works on.")
 
 
 def _print_version(asked: bool) -> None:
@@ -40,3 +41,5 @@ add(_versions, versions.list_, versions.add, versions.promote, versions.rollback
 add(app, serve.serve)
 app.add_typer(_keys, name="keys")
 add(_keys, keys.create, keys.list_, keys.revoke)
+app.add_typer(_store, name="store")
+add(_store, store.import_, store.backup, store.restore, store.verify, store.statistics)

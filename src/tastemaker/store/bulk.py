@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import date
+from datetime import time as clock
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -11,7 +14,7 @@ import pyarrow.compute as pc
 
 from tastemaker.errors import DataError, UserError
 from tastemaker.store import tally
-from tastemaker.store.base import MAX_ID_BYTES
+from tastemaker.store.base import MAX_ID_BYTES, Item, Store, User
 from tastemaker.store.codec import EARLIEST, LATEST
 from tastemaker.store.ingest import COLUMNS, take_sequences
 from tastemaker.store.schema import events
@@ -38,7 +41,7 @@ def load_events(store: SqlStore, table: pa.Table, *, append: bool = False) -> in
     order = np.argsort(times, kind="stable")
     with store.db.writing() as connection:
         cursor = connection.connection.cursor()
-        cursor.execute("SELECT COUNT(*) FROM (SELECT 1 FROM seen LIMIT 1) AS some")
+        cursor.execute("SELECT COUNT(*) FROM (SELECT 1 FROM seen LIMIT 1) AS first_rows")
         empty = cursor.fetchone()[0] == 0
         if not empty and not append:
             raise UserError(f"{store.url} holds events already", expected="a store without events", hint="--append adds to them")
@@ -55,6 +58,49 @@ def load_events(store: SqlStore, table: pa.Table, *, append: bool = False) -> in
                 store.ingest.keep(cursor, [(*row, None, None, None, None, None) for row in rows])
     store.names.remember(item_keys, kind_keys)
     return len(table)
+
+
+def load_items(store: Store, table: pa.Table) -> int:
+    """Puts items: `item_id`, `category` or `categories` (a text or a list), every other column a property. How many."""
+    names = [name for name in ("categories", "category") if name in table.column_names][:1]
+    done = 0
+    for rows in _row_batches(table):
+        items = []
+        for row in rows:
+            name = str(row.pop("item_id"))
+            found = row.pop(names[0], None) if names else None
+            labels = () if found is None else tuple(map(str, found)) if isinstance(found, list) else (str(found),)
+            items.append(Item(name, _properties(row), labels))
+        store.put_items(items)
+        done += len(items)
+    return done
+
+
+def load_users(store: Store, table: pa.Table) -> int:
+    """Puts users: `user_id`, every other column a property. How many."""
+    done = 0
+    for rows in _row_batches(table):
+        store.put_users([User(str(row.pop("user_id")), _properties(row)) for row in rows])
+        done += len(rows)
+    return done
+
+
+def _row_batches(table: pa.Table) -> Iterator[list[dict[str, Any]]]:
+    for batch in table.to_batches(max_chunksize=10_000):
+        yield batch.to_pylist()
+
+
+def _properties(row: dict[str, Any]) -> dict[str, Any]:
+    """What JSON can hold of a row: nulls and NaN are left out, times become RFC 3339 text."""
+    found = {}
+    for name, value in row.items():
+        if isinstance(value, date | clock):
+            found[name] = value.isoformat()
+        elif isinstance(value, Decimal):
+            found[name] = float(value)
+        elif value is not None and value == value and not isinstance(value, bytes):
+            found[name] = value
+    return found
 
 
 def _fill(store: SqlStore, connection: Any, columns: Sequence[np.ndarray]) -> None:

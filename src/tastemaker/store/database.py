@@ -120,6 +120,9 @@ class Database:
 
     # life
 
+    def must_exist(self) -> None:
+        """Raises StoreError where opening would make a new database."""
+
     def prepare(self, *, migrate: bool) -> None:
         """Makes or upgrades the tables.
 
@@ -130,7 +133,9 @@ class Database:
             return
         if not migrate:
             raise StoreError(
-                f"{self.name} at revision {self._revision() or 'none'}", expected=f"revision {HEAD}", hint="open it with migrate=True"
+                f"{self.name} with tables of revision {self._revision() or 'none'}",
+                expected=f"revision {HEAD}",
+                hint="`tastemaker serve` and `tastemaker store import` make the tables or upgrade them",
             )
         from tastemaker.store.migrations import upgrade
 

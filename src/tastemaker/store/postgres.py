@@ -58,7 +58,7 @@ class Postgres(Database):
     def _connected(connection: Any, record: object) -> None:
         connection.prepare_threshold = 2
         connection.execute(f"SET search_path TO {SCHEMA}")
-        connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'")
+        connection.execute(f"SET lock_timeout = {int(LOCK_SECONDS * 1000)}")
         connection.execute("SET idle_in_transaction_session_timeout = '60s'")
         connection.execute("SET client_min_messages = warning")
 
@@ -69,10 +69,9 @@ class Postgres(Database):
         connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
 
     def prepare(self, *, migrate: bool) -> None:
-        if migrate:
+        if migrate and not self.has_tables():
             with self.writing() as connection:
-                if not sa.inspect(connection).has_schema(SCHEMA):
-                    connection.execute(sa.schema.CreateSchema(SCHEMA))
+                connection.execute(sa.schema.CreateSchema(SCHEMA, if_not_exists=True))
         super().prepare(migrate=migrate)
 
     def has_tables(self) -> bool:

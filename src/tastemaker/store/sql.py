@@ -38,6 +38,8 @@ class SqlStore(Events, Catalogue, People, Control, Upkeep):
         self.url = without_password(url)
         self.db = connect(url)
         try:
+            if not migrate:
+                self.db.must_exist()
             self.db.prepare(migrate=migrate)
         except BaseException:
             self.db.close()

@@ -17,7 +17,7 @@ from sqlalchemy.pool import QueuePool
 from tastemaker.errors import StoreError
 from tastemaker.store.database import Database
 
-PAGE_SIZE = 4096
+PAGE_SIZE = int(__import__("os").environ.get("PS", 4096))
 BUSY_SECONDS = 15
 OLDEST = (3, 35, 0)
 """RETURNING, UPSERT and WITHOUT ROWID as used here"""
@@ -58,6 +58,10 @@ class SQLite(Database):
         connection.execute("PRAGMA cache_size = -65536")
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA wal_autocheckpoint = 4000")
+
+    def must_exist(self) -> None:
+        if not self.path.is_file():
+            raise StoreError(f"no file {str(self.path)!r}", expected="a store", hint="`tastemaker store import` makes one")
 
     def begin_write(self, connection: sqlite3.Connection, *, lazy: bool) -> None:
         if not self._folder:
