@@ -22,7 +22,8 @@ class SASRec(SequenceModel):
     """Self-attentive sequential recommendation (Kang & McAuley 2018), trained on the next item after every event.
 
     A user is the transformer's state after the newest event; an item is its embedding, shared with the input. Deviations from the
-    paper: pre-norm blocks with GELU, positions counted from the newest event, and by default cross-entropy over the whole catalogue
+    paper: pre-norm blocks with GELU, a layer norm on the embeddings (where the paper multiplies them by √dim: without either the blocks
+    drown out what the item is), positions counted from the newest event, and by default cross-entropy over the whole catalogue
     instead of one sampled negative (Klenitskiy & Vasilev 2023), which matters more than the architecture.
 
     Every history begins with a learned start token, so the first event is a target too and a user with nothing gets a list: what
@@ -37,7 +38,7 @@ class SASRec(SequenceModel):
         heads: int = Field(2, ge=1, description="attention heads")
         hidden: int = Field(1, ge=1, description="width of the perceptron, in multiples of dim")
         max_length: int = Field(200, ge=1, description="newest events of a history that are read; unset: what the data needs")
-        init: float = Field(0.02, gt=0, description="standard deviation of the first embeddings")
+        init: float = Field(0.02, gt=0, description="standard deviation of the first weights")
         dropout: float = Field(0.2, ge=0, lt=1, description="of embeddings and of each block; unset: more on sparser data")
 
     solves = ("chain",)
@@ -52,13 +53,13 @@ class SASRec(SequenceModel):
         self.blocks = nn.ModuleList(
             Block(config.dim, config.heads, config.hidden * config.dim, config.dropout) for _ in range(config.blocks)
         )
+        self.norm_input = nn.LayerNorm(config.dim)
         self.norm = nn.LayerNorm(config.dim)
         self.dropout = Dropout(config.dropout)
         for module in self.modules():
-            if isinstance(module, nn.Embedding):
+            if isinstance(module, nn.Embedding | nn.Linear):
                 nn.init.normal_(module.weight, std=config.init)
-            elif isinstance(module, nn.Linear):
-                nn.init.xavier_normal_(module.weight)
+            if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
 
     @classmethod
@@ -90,7 +91,7 @@ class SASRec(SequenceModel):
     def _encode(self, items: Tensor, starts: Tensor, offsets: Tensor) -> Tensor:
         """States of packed rows whose first token, at `starts`, stands for the beginning of a history."""
         tokens = self.item_embedding(items).index_copy(0, starts, self.start.expand(len(starts), -1))
-        tokens = self.dropout(tokens + self.position_embedding(positions_from_end(offsets)))
+        tokens = self.dropout(self.norm_input(tokens + self.position_embedding(positions_from_end(offsets))))
         packing = Packing.of(offsets)
         for block in self.blocks:
             tokens = block(tokens, packing)

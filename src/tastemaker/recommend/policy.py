@@ -40,7 +40,7 @@ def boosted(
     shift = np.zeros(scores.shape[-1])
     for mask, weight in zip(masks, weights, strict=True):
         shift[mask] += np.log(weight)
-    return (scores + spread * shift).astype(np.float32)
+    return (scores + np.asarray(spread, np.float32) * shift.astype(np.float32)).astype(np.float32)
 
 
 def max_per(codes: np.ndarray, caps: Sequence[tuple[Labels, int]], limit: int) -> np.ndarray:

@@ -6,6 +6,8 @@ seconds to build, so the following thread does that, once for a vocabulary; a ne
 
 from __future__ import annotations
 
+import operator
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,11 +20,17 @@ from tastemaker.data.interactions import Histories
 from tastemaker.data.vocabulary import UNKNOWN
 from tastemaker.recommend import newcomers
 from tastemaker.serve import company
+from tastemaker.serve.stock import Stock
 from tastemaker.serve.view import View
 from tastemaker.store.base import Done, Item, Store
 
 _AT_ONCE = 200
 """Newcomers whose users are looked up in one round; the others have the next."""
+
+
+_BUILD_PAUSE = 20
+"""After a build the next waits so many times as long as it took: at most 5 % of a core, however often known items change."""
+_NOTHING = Item("")
 
 
 class Arrivals:
@@ -38,11 +46,20 @@ class Arrivals:
         self._audience = np.zeros(0)
         self._to_count: dict[int, None] = {}
         self._sequence = 0
+        self._indexed: list[Item] = []
+        self._stock: Stock | None = None
+        self._next_build = 0.0
 
-    @property
-    def behind(self) -> bool:
-        """Whether the index of content is still to be built."""
-        return self._vocabulary is not None and self._content is None
+    def behind(self, view: View) -> bool:
+        """Whether the index of content is to be built, anew where known items have changed since: now, since that was long ago."""
+        if view.scoring is None or (view.stock is self._stock and self._content is not None):
+            return False
+        self._stock = view.stock
+        if all(map(operator.is_, self._indexed, _known_items(view))) and self._content is not None:
+            return False
+        due = time.monotonic() >= self._next_build
+        self._stock = view.stock if due else None
+        return due
 
     def weights(self, view: View, *, build: bool) -> sp.csr_matrix | None:
         """Weights of the view's newcomers, float32 (newcomers, known); None without a model.
@@ -56,9 +73,8 @@ class Arrivals:
             return None
         if self._vocabulary is None or self._known != view.known or self._vocabulary != recommender.items:
             self._forget(view, recommender.items)
-        if self._content is None and build:
-            rows = [_content_of(view.item(code)) for code in range(view.known)]
-            self._content = newcomers.Content.of(rows, [view.item(code).embedding for code in range(view.known)])
+        if build and (self._content is None or self.behind(view)):
+            self._index(view)
         self._compare(view)
         return newcomers.combined(self._by_content, self._by_use, self._audience)
 
@@ -81,8 +97,19 @@ class Arrivals:
         self._audience[places] = audience[places]
         return True
 
+    def _index(self, view: View) -> None:
+        """Builds the index of content and has all newcomers compared to it."""
+        started = time.monotonic()
+        self._indexed = _known_items(view)
+        rows, embeddings = [_content_of(item) for item in self._indexed], [item.embedding for item in self._indexed]
+        self._content, self._stock = newcomers.Content.of(rows, embeddings), view.stock
+        self._items = [_NOTHING] * len(self._items)
+        ended = time.monotonic()
+        self._next_build = ended + _BUILD_PAUSE * (ended - started)
+
     def _forget(self, view: View, vocabulary: Any) -> None:
         self._vocabulary, self._known, self._content = vocabulary, view.known, None
+        self._next_build = 0.0
         self._items, self._audience = [], np.zeros(0)
         self._by_content = self._by_use = sp.csr_matrix((0, view.known), dtype=np.float32)
         self._to_count = {}
@@ -100,7 +127,7 @@ class Arrivals:
             self._to_count.update(dict.fromkeys(range(view.size - more, view.size)))
         if self._content is None:
             # nothing is compared yet, so that all of it is once the index is there
-            self._items = [Item("")] * len(items)
+            self._items = [_NOTHING] * len(items)
             return
         old = [*self._items, *[None] * max(more, 0)]
         places = [place for place, item in enumerate(items) if item is not old[place]]
@@ -120,6 +147,11 @@ class Arrivals:
             places = pc.index_in(met, ids).drop_null().to_pylist()
             self._to_count.update(dict.fromkeys(view.known + place for place in places))
             self._sequence = int(pc.max(batch.column("sequence")).as_py())
+
+
+def _known_items(view: View) -> list[Item]:
+    items = view.stock.items
+    return [items[row] for row in view.rows[: view.known].tolist()]
 
 
 def _content_of(item: Item) -> Mapping[str, Any]:

@@ -63,7 +63,8 @@ class Live:
     def acquaint(self) -> None:
         """Takes in what users did with newcomers, and builds the index of content where it is missing."""
         with self._building:
-            if self._arrivals.count(self.view) or self._arrivals.behind:
+            counted = self._arrivals.count(self.view)
+            if counted or self._arrivals.behind(self.view):
                 self.view = self._introduced(replace(self.view, number=next(_numbers), _open=[]), build=True)
 
     def start(self, every_seconds: float) -> None:

@@ -25,7 +25,7 @@ class Recorder:
         self._capacity = queue
         self._changed = threading.Condition()
         self._writing = False
-        self._closed = False
+        self._closed = self._failed = False
         self.dropped = 0
         """answers that were not kept because the store could not follow"""
         self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
@@ -65,8 +65,9 @@ class Recorder:
             self._waiting = deque(shown for shown in self._waiting if shown.user_id != user_id)
 
     def close(self) -> None:
-        """Keeps what waits, for some seconds at most, and stops."""
-        self.flush()
+        """Keeps what waits, unless the last write failed, and stops."""
+        if not self._failed:
+            self.flush()
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -92,7 +93,7 @@ class Recorder:
                 logger.exception("%d answers not kept yet", len(group))
                 failed = True
             with self._changed:
-                self._writing = False
+                self._writing, self._failed = False, failed
                 if failed:
                     self._waiting.extendleft(reversed(group))
                     while len(self._waiting) > self._capacity:

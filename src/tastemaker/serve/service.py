@@ -62,7 +62,7 @@ from tastemaker.serve.wire import (
     UserReply,
     UsersReply,
 )
-from tastemaker.store.base import Job, ModelVersion, Store
+from tastemaker.store.base import Item, Job, ModelVersion, Store
 
 
 def wall_clock() -> int:
@@ -301,7 +301,8 @@ class Service:
     def delete_item(self, item_id: str) -> None:
         """Removes an item from the catalogue; no later answer holds it. Raises RequestError (404) where there is none."""
         if not self.store.delete_item(checked(item_id, "item_id")):
-            raise _unknown("item", item_id)
+            self.store.put_items([self._item(item_id)])  # only the model knew it: there must be something to bury
+            self.store.delete_item(item_id)
         self._live.refresh()
 
     def item(self, item_id: str) -> ItemReply:
@@ -395,8 +396,11 @@ class Service:
         self._desk.last.forget(user_id)
         self._live.view.user_codes.pop(user_id, None)
 
-    def _item(self, item_id: str) -> Any:
-        found = self.store.item(checked(item_id, "item_id"))
+    def _item(self, item_id: str) -> Item:
+        """An item of the store, or else of the artifact in use."""
+        found, view = self.store.item(checked(item_id, "item_id")), self._live.view
+        if found is None and (code := view.code(item_id)) is not None and not view.item(code).deleted:
+            found = view.item(code)
         if found is None:
             raise _unknown("item", item_id)
         return found

@@ -23,7 +23,7 @@ class TrainConfig(Settings):
     gbce_t: float = Field(0.75, ge=0, le=1, description="calibration of gbce: 0 plain, 1 full")
     optimizer: OptimizerName = Field("adamw", description="how weights follow gradients")
     learning_rate: float | None = Field(None, gt=0, description="size of a step; default: what suits the model")
-    betas: tuple[float, float] = Field((0.9, 0.98), description="of adam and adamw: memory of mean and square of gradients")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="of adam and adamw: memory of mean and square of gradients")
     weight_decay: float = Field(0.0, ge=0, description="decay of all weights")
     l2: float = Field(0.0, ge=0, description="penalty on the squared vectors of a batch")
     l1: float = Field(0.0, ge=0, description="penalty on the absolute vectors of a batch")
@@ -55,8 +55,8 @@ class TrainConfig(Settings):
     def adapted(self, learns_from: str, defaults: dict[str, object], num_targets: int, num_items: int) -> TrainConfig:
         """This config with every open choice made.
 
-        Small data wants many updates, so a step sees about 1/256 of an epoch's targets (256 … 2,048 of them) rather than a fixed
-        number of users, and all epochs together about 10,000 steps (10 … 40 epochs; early stopping may end them sooner). Pairs are
+        Small data wants many updates, so a step sees about 1/600 of an epoch's targets (256 … 2,048 of them) rather than a fixed
+        number of users, and all epochs together about 12,000 steps (10 … 40 epochs; early stopping may end them sooner). Pairs are
         cheaper than sequences: 1/128, up to 8,192. The loss is cross-entropy over the catalogue up to 50,000 items, sampled beyond.
         Patience counts in validations.
         """
@@ -67,7 +67,7 @@ class TrainConfig(Settings):
         sequences = learns_from == "sequences"
         loss = config.loss or ("cross_entropy" if num_items <= 50_000 else "softmax")
         batch = config.batch_targets or (
-            min(2048, max(256, num_targets // 256)) if sequences else min(8192, max(512, num_targets // 128))
+            min(2048, max(256, num_targets // 600)) if sequences else min(8192, max(512, num_targets // 128))
         )
         many = {"softmax": 4096, "gbce": 256}
         steps = max(1, -(-num_targets // batch))
@@ -78,7 +78,7 @@ class TrainConfig(Settings):
                 "num_negatives": config.num_negatives or many.get(loss, 1),
                 "learning_rate": config.learning_rate or 0.001,
                 "warmup": min(config.warmup, steps) if "warmup" in defaults else config.warmup,
-                "epochs": config.epochs or (min(40, max(10, 10_000 // steps)) if sequences else 200),
+                "epochs": config.epochs or (min(40, max(10, 12_000 // steps)) if sequences else 200),
                 "batch_targets": batch,
                 "patience": config.patience or 10,
             }
