@@ -30,10 +30,9 @@ from tastemaker.serve.app import app
 from tastemaker.serve.batcher import Batcher
 from tastemaker.serve.gate import GateSettings
 from tastemaker.serve.http import HttpSettings
-from tastemaker.serve.jobs import JobSettings
 from tastemaker.serve.monitor import Monitor
 from tastemaker.serve.registry import Registry
-from tastemaker.serve.runner import Runner
+from tastemaker.serve.runner import JobSettings, Runner
 from tastemaker.serve.service import Service
 from tastemaker.serve.settings import ServeSettings
 from tastemaker.serve.telemetry import Spans
