@@ -23,6 +23,7 @@ def described(count: int) -> list[ItemBody]:
 def test_a_new_item_with_the_words_of_a_known_one_is_recommended_at_once_beside_it(tmp_path):
     with opened(tmp_path, grid()) as (service, _store, _clock):
         service.put_items(described(38))
+        service.refresh()
         did(service, "u", "item 3")
         best = ask(service, user_id="u", limit=1, exclude_item_ids=["twin"]).items[0].item_id
         twin_of = described(38)[int(best.split()[1])]

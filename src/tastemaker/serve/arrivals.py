@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 
 from tastemaker.data.interactions import Histories
-from tastemaker.data.vocabulary import UNKNOWN
+from tastemaker.data.vocabulary import UNKNOWN, Vocabulary
 from tastemaker.recommend import newcomers
 from tastemaker.serve import company
 from tastemaker.serve.stock import Stock
@@ -33,12 +34,24 @@ _BUILD_PAUSE = 20
 _NOTHING = Item("")
 
 
+@dataclass(frozen=True, eq=False)
+class Index:
+    """The content of known items, and which items that were."""
+
+    vocabulary: Vocabulary
+    stock: Stock
+    items: list[Item]
+    content: newcomers.Content
+    seconds: float
+    """it took to build"""
+
+
 class Arrivals:
     """Weights of newcomers for one vocabulary; not for use by several threads at once."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._vocabulary: Any = None
+        self._vocabulary: Vocabulary | None = None
         self._content: newcomers.Content | None = None
         self._known = 0
         self._items: list[Item] = []
@@ -51,30 +64,37 @@ class Arrivals:
         self._next_build = 0.0
 
     def behind(self, view: View) -> bool:
-        """Whether the index of content is to be built, anew where known items have changed since: now, since that was long ago."""
-        if view.scoring is None or (view.stock is self._stock and self._content is not None):
+        """Whether the index of content should be built: for the first time, or anew since known items changed and the last is old."""
+        if view.scoring is None or (self._content is not None and time.monotonic() < self._next_build):
             return False
-        self._stock = view.stock
-        if all(map(operator.is_, self._indexed, _known_items(view))) and self._content is not None:
-            return False
-        due = time.monotonic() >= self._next_build
-        self._stock = view.stock if due else None
-        return due
+        return self._stale(view)
 
-    def weights(self, view: View, *, build: bool) -> sp.csr_matrix | None:
+    def index(self, view: View) -> Index | None:
+        """An index of the known items' content if one should be built; takes seconds and changes nothing here."""
+        if not self.behind(view):
+            return None
+        started, items = time.monotonic(), _known_items(view)
+        assert view.recommender is not None
+        content = newcomers.Content.of([_content_of(item) for item in items], [item.embedding for item in items])
+        return Index(view.recommender.items, view.stock, items, content, time.monotonic() - started)
+
+    def install(self, index: Index) -> None:
+        """Has all newcomers compared by an index, unless it is of another vocabulary by now."""
+        if self._vocabulary is None or self._vocabulary == index.vocabulary:
+            self._content, self._stock, self._indexed = index.content, index.stock, index.items
+            self._items = [_NOTHING] * len(self._items)
+            self._next_build = time.monotonic() + _BUILD_PAUSE * index.seconds
+
+    def weights(self, view: View) -> sp.csr_matrix | None:
         """Weights of the view's newcomers, float32 (newcomers, known); None without a model.
 
-        Args:
-            view: its codes may only have grown since the last time, unless the vocabulary is another.
-            build: whether to take the seconds to index the content of the known items where that was not done.
+        The view's codes may only have grown since the last time, unless the vocabulary is another.
         """
         recommender = view.recommender
         if recommender is None or view.scoring is None:
             return None
         if self._vocabulary is None or self._known != view.known or self._vocabulary != recommender.items:
             self._forget(view, recommender.items)
-        if build and (self._content is None or self.behind(view)):
-            self._index(view)
         self._compare(view)
         return newcomers.combined(self._by_content, self._by_use, self._audience)
 
@@ -97,17 +117,16 @@ class Arrivals:
         self._audience[places] = audience[places]
         return True
 
-    def _index(self, view: View) -> None:
-        """Builds the index of content and has all newcomers compared to it."""
-        started = time.monotonic()
-        self._indexed = _known_items(view)
-        rows, embeddings = [_content_of(item) for item in self._indexed], [item.embedding for item in self._indexed]
-        self._content, self._stock = newcomers.Content.of(rows, embeddings), view.stock
-        self._items = [_NOTHING] * len(self._items)
-        ended = time.monotonic()
-        self._next_build = ended + _BUILD_PAUSE * (ended - started)
+    def _stale(self, view: View) -> bool:
+        """Whether known items are not as they were indexed."""
+        if self._content is not None and view.stock is self._stock:
+            return False
+        if self._content is None or not all(map(operator.is_, self._indexed, _known_items(view))):
+            return True
+        self._stock = view.stock
+        return False
 
-    def _forget(self, view: View, vocabulary: Any) -> None:
+    def _forget(self, view: View, vocabulary: Vocabulary) -> None:
         self._vocabulary, self._known, self._content = vocabulary, view.known, None
         self._next_build = 0.0
         self._items, self._audience = [], np.zeros(0)

@@ -97,7 +97,9 @@ class Likeness:
         code = self._known(view, item_id)
         gate = self._masks.gate(view, now, filter, parameters, {})
         line = self._like(view, code)
-        source, status, fallback, warnings = view.model_name, "ok", None, []
+        status: Literal["ok", "degraded", "fallback"] = "ok"
+        fallback: str | None = None
+        source, warnings = view.model_name, list[str]()
         if line is None:
             source = fallback = "co_occurrence"
             status = "fallback"

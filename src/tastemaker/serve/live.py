@@ -41,7 +41,7 @@ class Live:
         self._arrivals = Arrivals(store)
         with self._building:
             self._pull()
-            self.view = self._introduced(self._built(None, None), build=False)
+            self.view = self._introduced(self._built(None, None))
 
     def swap(self, recommender: Recommender | None, version: ModelVersion | None = None) -> View:
         """Puts another model in use, from the next request on; requests under way end with the one they began with."""
@@ -49,7 +49,7 @@ class Live:
             self._pull()
             if recommender is not None:
                 self._take_artifact(recommender)
-            self.view = self._introduced(self._built(recommender, version), build=not self._following)
+            self.view = self._introduced(self._built(recommender, version))
             return self.view
 
     def refresh(self) -> bool:
@@ -57,15 +57,18 @@ class Live:
         with self._building:
             if not self._pull():
                 return False
-            self.view = self._introduced(self._grown(self.view), build=not self._following)
+            self.view = self._introduced(self._grown(self.view))
+            self.wake()  # whatever takes longer is done behind the back of whoever changed the catalogue
             return True
 
     def acquaint(self) -> None:
-        """Takes in what users did with newcomers, and builds the index of content where it is missing."""
+        """Takes in what users did with newcomers, and builds the index of content where that is due."""
+        index = self._arrivals.index(self.view)  # takes seconds: nobody is kept waiting meanwhile
         with self._building:
-            counted = self._arrivals.count(self.view)
-            if counted or self._arrivals.behind(self.view):
-                self.view = self._introduced(replace(self.view, number=next(_numbers), _open=[]), build=True)
+            if index is not None:
+                self._arrivals.install(index)
+            if self._arrivals.count(self.view) or index is not None:
+                self.view = self._introduced(replace(self.view, number=next(_numbers), _open=[]))
 
     def start(self, every_seconds: float) -> None:
         """Follows the changes of other processes from now on, and of this one as soon as `wake` is called."""
@@ -155,17 +158,13 @@ class Live:
         )
         return self._grown(view)
 
-    def _introduced(self, view: View, *, build: bool) -> View:
+    def _introduced(self, view: View) -> View:
         """The view with its newcomers in the places that their likeness gives them."""
-        weights = self._arrivals.weights(view, build=build)
+        weights = self._arrivals.weights(view)
         scoring = view.scoring
         if scoring is not None and ((weights is not None and weights.shape[0]) or scoring.newcomers is not None):
             scoring = Scoring(scoring.model, weights)
         return replace(view, scoring=scoring, read_as=read_as(view, weights))
-
-    @property
-    def _following(self) -> bool:
-        return self._thread is not None
 
     def _grown(self, view: View) -> View:
         """The view over the stock as it is now."""

@@ -6,8 +6,8 @@
 | popular, trending, latest | `shelves.py` |
 | similar, similar_users, audience, complementary, rank | `likeness.py` |
 | explain | `explain.py` |
-| feedback | `intake.py` |
-| items and users | `catalogue.py`, `live.py` |
+| feedback | `keeper.py`, `intake.py` |
+| items and users | `keeper.py`, `catalogue.py`, `live.py` |
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Any, Literal, Self
 
 from tastemaker.errors import RequestError
 from tastemaker.recommend.recommender import Recommender
-from tastemaker.serve import catalogue, intake
 from tastemaker.serve.asks import Ask
 from tastemaker.serve.desk import Desk
 from tastemaker.serve.envelope import Envelopes
 from tastemaker.serve.explain import explain
 from tastemaker.serve.guard import Guard
-from tastemaker.serve.ids import checked, new_id
+from tastemaker.serve.ids import checked
+from tastemaker.serve.keeper import Keeper
 from tastemaker.serve.likeness import Likeness
 from tastemaker.serve.live import Live
 from tastemaker.serve.masks import Masks
@@ -38,31 +38,16 @@ from tastemaker.serve.wire import (
     Answer,
     Answers,
     Complementary,
-    EventsReply,
-    EventsTaken,
     Explain,
-    ItemBody,
-    ItemPatch,
-    ItemReply,
-    ItemsReply,
-    JobReply,
-    Merged,
     Rank,
     Recommend,
     RecommendBatch,
     RecommendSession,
-    RejectedEvent,
-    RowRejected,
-    RowsTaken,
     SessionEvent,
     SimilarUsers,
     Trace,
-    UserBody,
-    UserPatch,
-    UserReply,
-    UsersReply,
 )
-from tastemaker.store.base import Item, Job, ModelVersion, Store
+from tastemaker.store.base import ModelVersion, Store
 
 
 def wall_clock() -> int:
@@ -70,7 +55,7 @@ def wall_clock() -> int:
     return time.time_ns() // 1000
 
 
-class Service:
+class Service(Keeper):
     """Answers requests from a store and, as soon as one is swapped in, a model.
 
     All methods may be called from several threads at once; none may be called from an event loop, since they wait for the store.
@@ -88,7 +73,7 @@ class Service:
             clock: µs since 1970.
             follow: whether to look for changes of the catalogue by other processes in the background.
         """
-        settings = ServeSettings() if settings is None else settings
+        settings = ServeSettings.parse({}) if settings is None else settings
         self.settings, self.store, self._clock = settings, store, clock
         self._live = Live(store)
         self._guard = Guard(pause_seconds=settings.store_pause_seconds)
@@ -237,152 +222,6 @@ class Service:
         """Why an item is, or is not, on a user's list: its way through every stage."""
         return explain(body, self._desk, self._live.view, self._clock())
 
-    # events
-    def feedback(self, events: Sequence[Any]) -> EventsTaken:
-        """Keeps events: `EventBody`s, or objects as JSON gave them. When this returns they are durable and in the next answer.
-
-        What is refused is in the reply and in the dead letters; it does not fail the others.
-
-        Raises:
-            StoreError: nothing was kept.
-        """
-        taken, rejected = intake.check(events, self._clock())
-        kept = self.store.add_events(taken, rejected)
-        if any(event.item_id not in self._live.view.codes for event in taken):
-            self._live.wake()
-        return EventsTaken(
-            accepted=kept.accepted,
-            duplicates=kept.duplicates,
-            rejected=[RejectedEvent(index=one.index, code=one.code, detail=one.detail) for one in rejected],
-        )
-
-    def events(
-        self,
-        *,
-        user_id: str | None = None,
-        item_id: str | None = None,
-        type: str | None = None,
-        cursor: str | None = None,
-        limit: int = 100,
-    ) -> EventsReply:
-        """Events as held, newest first."""
-        page = self.store.events(user_id=user_id, item_id=item_id, kind=type, cursor=cursor, limit=limit)
-        return EventsReply(events=[catalogue.event_reply(event) for event in page.rows], next_cursor=page.next)
-
-    # items
-    def put_item(self, item_id: str, body: ItemBody) -> ItemReply:
-        """Inserts or replaces an item; the next answer may hold it."""
-        item = catalogue.item_of(body, item_id)
-        self.store.put_items([item])
-        self._live.refresh()
-        return catalogue.item_reply(item)
-
-    def put_items(self, sent: Sequence[Any]) -> RowsTaken:
-        """Inserts or replaces items: `ItemBody`s or objects, each with its `item_id`."""
-        rows, rejected = catalogue.bodies(sent, ItemBody)
-        items = []
-        for index, body in rows:
-            try:
-                items.append(catalogue.item_of(body))
-            except RequestError as error:
-                rejected.append(RowRejected(index=index, code=error.code, detail=str(error)))
-        if items:
-            self.store.put_items(items)
-            self._live.refresh()
-        return RowsTaken(accepted=len(items), rejected=sorted(rejected, key=lambda one: one.index))
-
-    def patch_item(self, item_id: str, patch: ItemPatch) -> ItemReply:
-        """Changes an item. Raises RequestError (404) where there is none."""
-        item = catalogue.patched_item(self._item(item_id), patch)
-        self.store.put_items([item])
-        self._live.refresh()
-        return catalogue.item_reply(item)
-
-    def delete_item(self, item_id: str) -> None:
-        """Removes an item from the catalogue; no later answer holds it. Raises RequestError (404) where there is none."""
-        if not self.store.delete_item(checked(item_id, "item_id")):
-            self.store.put_items([self._item(item_id)])  # only the model knew it: there must be something to bury
-            self.store.delete_item(item_id)
-        self._live.refresh()
-
-    def item(self, item_id: str) -> ItemReply:
-        """An item. Raises RequestError (404) where there is none."""
-        return catalogue.item_reply(self._item(item_id))
-
-    def items(self, cursor: str | None = None, limit: int = 100) -> ItemsReply:
-        """The catalogue by item id."""
-        page = self.store.items(cursor, limit)
-        return ItemsReply(items=[catalogue.item_reply(item) for item in page.rows], next_cursor=page.next)
-
-    # users
-    def put_user(self, user_id: str, body: UserBody) -> UserReply:
-        """Inserts or replaces a user."""
-        user = catalogue.user_of(body, user_id)
-        self.store.put_users([user])
-        return catalogue.user_reply(user)
-
-    def put_users(self, sent: Sequence[Any]) -> RowsTaken:
-        """Inserts or replaces users: `UserBody`s or objects, each with its `user_id`."""
-        rows, rejected = catalogue.bodies(sent, UserBody)
-        users = []
-        for index, body in rows:
-            try:
-                users.append(catalogue.user_of(body))
-            except RequestError as error:
-                rejected.append(RowRejected(index=index, code=error.code, detail=str(error)))
-        if users:
-            self.store.put_users(users)
-        return RowsTaken(accepted=len(users), rejected=sorted(rejected, key=lambda one: one.index))
-
-    def patch_user(self, user_id: str, patch: UserPatch) -> UserReply:
-        """Changes a user. Raises RequestError (404) where there is none."""
-        found = self.store.user(checked(user_id, "user_id"))
-        if found is None:
-            raise _unknown("user", user_id)
-        user = catalogue.patched_user(found, patch)
-        self.store.put_users([user])
-        return catalogue.user_reply(user)
-
-    def user(self, user_id: str) -> UserReply:
-        """A user. Raises RequestError (404) where nothing is known of them."""
-        found = self.store.user(checked(user_id, "user_id"))
-        if found is None:
-            raise _unknown("user", user_id)
-        return catalogue.user_reply(found)
-
-    def users(self, cursor: str | None = None, limit: int = 100) -> UsersReply:
-        """Users by id."""
-        page = self.store.users(cursor, limit)
-        return UsersReply(users=[catalogue.user_reply(user) for user in page.rows], next_cursor=page.next)
-
-    def merge(self, source: str, target: str) -> Merged:
-        """Gives all events of `source` (such as `anon:…`) to `target` and forgets `source`."""
-        source, target = checked(source, "from"), checked(target, "user_id")
-        if source == target:
-            raise RequestError("a user merged into itself", code="same_user", expected="two users")
-        moved = self.store.merge_users(source, target)
-        for user in (source, target):
-            self._forget(user)
-        return Merged(events=moved)
-
-    def erase(self, user_id: str) -> JobReply:
-        """Removes every trace of a user: from the store, from what waits to be written, and from this process's memory.
-
-        The job that is kept as a receipt says how many rows went, and does not name the user.
-        """
-        user_id, now = checked(user_id, "user_id"), self._clock()
-        self._forget(user_id)
-        receipt = self.store.erase_user(user_id)
-        self._forget(user_id)  # what was answered while the store was at it
-        job = Job(new_id(now), "erase", "done", now, self._clock(), 1.0, {"removed": dict(receipt)})
-        self.store.put_job(job)
-        return catalogue.job_reply(job)
-
-    def export(self, user_id: str) -> dict[str, Any]:
-        """Everything held on a user."""
-        self.recorder.flush()
-        return dict(self.store.export_user(checked(user_id, "user_id")))
-
     def refresh(self) -> bool:
         """Does now what the following thread does every `refresh_seconds`; whether the catalogue had changed."""
         changed = self._live.refresh()
@@ -396,21 +235,8 @@ class Service:
         self._desk.last.forget(user_id)
         self._live.view.user_codes.pop(user_id, None)
 
-    def _item(self, item_id: str) -> Item:
-        """An item of the store, or else of the artifact in use."""
-        found, view = self.store.item(checked(item_id, "item_id")), self._live.view
-        if found is None and (code := view.code(item_id)) is not None and not view.item(code).deleted:
-            found = view.item(code)
-        if found is None:
-            raise _unknown("item", item_id)
-        return found
-
     @staticmethod
     def _one(answers: Sequence[Answer | RequestError]) -> Answer:
         if isinstance(answers[0], RequestError):
             raise answers[0]
         return answers[0]
-
-
-def _unknown(what: str, found: str) -> RequestError:
-    return RequestError(f"no {what} {found[:80]!r}", code=f"unknown_{what}", status=404, expected=f"the id of a known {what}")
