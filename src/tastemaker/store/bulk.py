@@ -44,12 +44,20 @@ def load_events(store: SqlStore, table: pa.Table, *, append: bool = False) -> in
         cursor.execute("SELECT COUNT(*) FROM (SELECT 1 FROM seen LIMIT 1) AS first_rows")
         empty = cursor.fetchone()[0] == 0
         if not empty and not append:
-            raise UserError(f"{store.url} holds events already", expected="a store without events", hint="--append adds to them")
+            raise UserError(
+                f"{store.url} holds events already", expected="a store without events", hint="--append adds to them"
+            )
         user_keys, new = store.names.give_users(cursor, user_ids)
         item_keys, _ = store.names.give_items(cursor, item_ids)
         kind_keys = store.names.give_kinds(cursor, kind_names)
         store.ingest.back(cursor, new)
-        columns = [_keys(user_keys, user_ids)[user], _keys(item_keys, item_ids)[item], _keys(kind_keys, kind_names)[kind], times, values]
+        columns = [
+            _keys(user_keys, user_ids)[user],
+            _keys(item_keys, item_ids)[item],
+            _keys(kind_keys, kind_names)[kind],
+            times,
+            values,
+        ]
         columns = [column[order] for column in columns]
         if empty:
             _fill(store, connection, columns)
@@ -122,7 +130,11 @@ def _fill(store: SqlStore, connection: Any, columns: Sequence[np.ndarray]) -> No
     newest = [_or_none(times, ends - back, lengths > back) for back in range(tally.PER_USER)]
     for start in range(0, len(ends), _ROWS):
         part = slice(start, start + _ROWS)
-        rows = zip(*(column[ends[part]].tolist() for column in (users, items, kinds)), *(column[part].tolist() for column in newest), strict=True)
+        rows = zip(
+            *(column[ends[part]].tolist() for column in (users, items, kinds)),
+            *(column[part].tolist() for column in newest),
+            strict=True,
+        )
         store.db.insert(cursor, "seen", ("user_key", "item_key", "kind", "last", "second", "third"), list(rows))
     counted = np.concatenate([(ends - back)[lengths > back] for back in range(tally.PER_USER)])
     _fill_tallies(store, cursor, times[counted] // tally.HOUR, items[counted], kinds[counted])
@@ -169,7 +181,9 @@ def _codes(table: pa.Table, name: str, default: str | None) -> tuple[list[bytes]
     encoded = pa.chunked_array([encoded]).combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
     lengths = pc.binary_length(encoded.dictionary)
     if len(lengths) and (pc.min(lengths).as_py() < 1 or pc.max(lengths).as_py() > MAX_ID_BYTES):
-        raise DataError(f"a {name} of {pc.min(lengths).as_py()} or {pc.max(lengths).as_py()} bytes", expected=f"1 to {MAX_ID_BYTES}")
+        raise DataError(
+            f"a {name} of {pc.min(lengths).as_py()} or {pc.max(lengths).as_py()} bytes", expected=f"1 to {MAX_ID_BYTES}"
+        )
     return encoded.dictionary.cast(pa.binary()).to_pylist(), encoded.indices.to_numpy().astype(np.int64)
 
 
@@ -184,8 +198,10 @@ def _times(table: pa.Table) -> np.ndarray:
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
     times = np.asarray(pc.fill_null(column.cast(pa.int64()), 0).to_numpy())
-    if len(times) and not (EARLIEST <= times.min() and times.max() <= LATEST):
-        raise DataError(f"times from {times.min()} to {times.max()}", expected="µs since 1970 UTC, between the years 1 and 9999")
+    if len(times) and not (times.min() >= EARLIEST and times.max() <= LATEST):
+        raise DataError(
+            f"times from {times.min()} to {times.max()}", expected="µs since 1970 UTC, between the years 1 and 9999"
+        )
     return times
 
 

@@ -28,7 +28,9 @@ class Catalogue(Part):
             cursor = connection.connection.cursor()
             keys, _ = self.names.give_items(cursor, list(rows))
             changed = top(cursor, "items", "changed")
-            put = [{**row, "item_key": keys[name], "changed": changed + place} for place, (name, row) in enumerate(rows.items(), 1)]
+            put = [
+                {**row, "item_key": keys[name], "changed": changed + place} for place, (name, row) in enumerate(rows.items(), 1)
+            ]
             statement = self.db.upsert(table)
             for start in range(0, len(put), _CHUNK):
                 connection.execute(statement, put[start : start + _CHUNK])
@@ -57,7 +59,9 @@ class Catalogue(Part):
             query = query.where(table.c.item_id > from_cursor(cursor, bytes)[0])
         with self.db.reading() as connection:
             rows = connection.execute(query).all()
-        return Page([_item(row) for row in rows[:limit]], to_cursor(bytes(rows[limit - 1].item_id)) if len(rows) > limit else None)
+        return Page(
+            [_item(row) for row in rows[:limit]], to_cursor(bytes(rows[limit - 1].item_id)) if len(rows) > limit else None
+        )
 
     def changes(self, since: int, limit: int = 10_000) -> tuple[list[Item], int]:
         query = sa.select(table).where(table.c.changed > since).order_by(table.c.changed).limit(limit)
@@ -75,7 +79,9 @@ def _row(item: Item) -> dict[str, Any]:
         "available_from": None if item.available_from is None else time_of(item.available_from, "available_from"),
         "expires_at": None if item.expires_at is None else time_of(item.expires_at, "expires_at"),
         "hidden": bool(item.hidden),
-        "embedding": None if embedding is None else struct.pack(f"<{len(embedding)}d", *(finite(x, "embedding") for x in embedding)),
+        "embedding": None
+        if embedding is None
+        else struct.pack(f"<{len(embedding)}d", *(finite(x, "embedding") for x in embedding)),
         "deleted": bool(item.deleted),
     }
 

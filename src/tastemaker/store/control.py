@@ -33,7 +33,15 @@ class Control(Part):
         with self.db.reading() as connection:
             rows = connection.execute(sa.select(keys).order_by(keys.c.created, keys.c.key_id)).all()
         return [
-            Key(row.key_id, bytes(row.digest), frozenset(from_json(row.scopes)), row.name, row.created, row.revoked, row.signs_users)
+            Key(
+                row.key_id,
+                bytes(row.digest),
+                frozenset(from_json(row.scopes)),
+                row.name,
+                row.created,
+                row.revoked,
+                row.signs_users,
+            )
             for row in rows
         ]
 
@@ -64,7 +72,11 @@ class Control(Part):
         if state is not None and state not in STATES:
             raise StoreError(f"state {state!r}", expected=f"one of {', '.join(STATES)}")
         this = sa.and_(models.c.name == name, models.c.version == version)
-        changed = {key: value for key, value in (("state", state), ("facts", None if facts is None else to_json(facts, "facts"))) if value}
+        changed = {
+            key: value
+            for key, value in (("state", state), ("facts", None if facts is None else to_json(facts, "facts")))
+            if value
+        }
         with self.db.writing() as connection:
             if connection.execute(sa.select(models.c.version).where(this)).one_or_none() is None:
                 raise UnknownIdError(f"no version {version} of a model {name!r} in the store", hint="see the list of models")
@@ -98,7 +110,12 @@ class Control(Part):
             return [_job(row) for row in connection.execute(query)]
 
     def claim_job(self, kind: str) -> Job | None:
-        query = sa.select(jobs).where(jobs.c.kind == kind, jobs.c.state == "queued").order_by(jobs.c.created, jobs.c.job_id).limit(1)
+        query = (
+            sa.select(jobs)
+            .where(jobs.c.kind == kind, jobs.c.state == "queued")
+            .order_by(jobs.c.created, jobs.c.job_id)
+            .limit(1)
+        )
         with self.db.reading() as connection:
             if connection.execute(query).one_or_none() is None:
                 return None
@@ -123,7 +140,9 @@ class Control(Part):
             query = query.where(audit.c.sequence < from_cursor(cursor, int)[0])
         with self.db.reading() as connection:
             rows = connection.execute(query).all()
-        found = [{"time": row.time, "actor": row.actor, "action": row.action, "detail": mapping(row.detail)} for row in rows[:limit]]
+        found = [
+            {"time": row.time, "actor": row.actor, "action": row.action, "detail": mapping(row.detail)} for row in rows[:limit]
+        ]
         return Page(found, to_cursor(rows[limit - 1].sequence) if len(rows) > limit else None)
 
     def setting(self, name: str, value: str | None = None) -> str | None:

@@ -105,20 +105,28 @@ def _finish(part: Path, path: Path, facts: dict[str, Any]) -> Mapping[str, Any]:
 def _checked(path: Path) -> dict[str, Any]:
     beside = path.with_name(path.name + ".json")
     if not path.is_file() or not beside.is_file():
-        raise UserError(f"no backup {str(path)!r}", expected=f"the file, and {beside.name} beside it, as `store backup` writes them")
+        raise UserError(
+            f"no backup {str(path)!r}", expected=f"the file, and {beside.name} beside it, as `store backup` writes them"
+        )
     try:
         facts = dict(json.loads(beside.read_text(encoding="utf-8")))
         good = facts["sha256"] == _digest(path)
     except (ValueError, KeyError, TypeError):
         good = False
     if not good:
-        raise StoreError(f"the backup {str(path)!r} is not what {beside.name} says", expected="the file as it was written", hint="take another backup")
+        raise StoreError(
+            f"the backup {str(path)!r} is not what {beside.name} says",
+            expected="the file as it was written",
+            hint="take another backup",
+        )
     return facts
 
 
 def _put_file(path: Path, target: Path, *, replace: bool) -> None:
     if target.exists() and target.stat().st_size and not replace:
-        raise UserError(f"{str(target)!r} is there already", expected="no store there", hint="--replace puts the backup in its place")
+        raise UserError(
+            f"{str(target)!r} is there already", expected="no store there", hint="--replace puts the backup in its place"
+        )
     part = target.with_name(target.name + ".part")
     shutil.copyfile(path, part)
     copy = sqlite3.connect(part)
@@ -135,7 +143,9 @@ def _put_file(path: Path, target: Path, *, replace: bool) -> None:
 
 def _put_dump(path: Path, db: Postgres, *, replace: bool) -> None:
     if db.has_tables() and not replace:
-        raise UserError(f"{db.name} holds a store already", expected="no store there", hint="--replace puts the backup in its place")
+        raise UserError(
+            f"{db.name} holds a store already", expected="no store there", hint="--replace puts the backup in its place"
+        )
     clean = ["--clean", "--if-exists"] if replace else []
     _run("pg_restore", db, *clean, "--single-transaction", "--exit-on-error", "--no-owner", f"--dbname={db.address}", str(path))
 
@@ -143,7 +153,9 @@ def _put_dump(path: Path, db: Postgres, *, replace: bool) -> None:
 def _run(program: str, db: Postgres, *arguments: str) -> None:
     found = shutil.which(program)
     if found is None:
-        raise StoreError(f"no {program} on this machine", expected="PostgreSQL's client programs", hint="apt install postgresql-client")
+        raise StoreError(
+            f"no {program} on this machine", expected="PostgreSQL's client programs", hint="apt install postgresql-client"
+        )
     target = [f"--dbname={db.address}"] if program == "pg_dump" else []
     environment = os.environ | ({"PGPASSWORD": db.password} if db.password else {})
     done = subprocess.run([found, *target, *arguments], capture_output=True, text=True, env=environment, check=False)

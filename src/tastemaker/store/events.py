@@ -18,7 +18,14 @@ from tastemaker.store.schema import answers, dead_letters, items, users
 from tastemaker.store.schema import events as table
 
 SCANNED = pa.schema(
-    [("sequence", pa.int64()), ("user_id", pa.string()), ("item_id", pa.string()), ("time", pa.int64()), ("kind", pa.string()), ("value", pa.float64())]
+    [
+        ("sequence", pa.int64()),
+        ("user_id", pa.string()),
+        ("item_id", pa.string()),
+        ("time", pa.int64()),
+        ("kind", pa.string()),
+        ("value", pa.float64()),
+    ]
 )
 
 
@@ -59,7 +66,11 @@ class Events(Part):
     ) -> Page[Event]:
         order = (table.c.time, table.c.sequence) if user_id is not None else (table.c.sequence,)
         query = sa.select(table, users.c.user_id, items.c.item_id).join(users, users.c.user_key == table.c.user_key)
-        query = query.join(items, items.c.item_key == table.c.item_key).order_by(*(column.desc() for column in order)).limit(limit + 1)
+        query = (
+            query.join(items, items.c.item_key == table.c.item_key)
+            .order_by(*(column.desc() for column in order))
+            .limit(limit + 1)
+        )
         if user_id is not None:
             known = sa.select(users.c.user_key).where(users.c.user_id == asked_id(user_id)).scalar_subquery()
             query = query.where(table.c.user_key == known)
@@ -110,7 +121,9 @@ class Events(Part):
                 [kinds[key] for key in kind_keys],
                 values,
             ]
-            yield pa.record_batch([pa.array(column, field.type) for column, field in zip(columns, SCANNED, strict=True)], schema=SCANNED)
+            yield pa.record_batch(
+                [pa.array(column, field.type) for column, field in zip(columns, SCANNED, strict=True)], schema=SCANNED
+            )
             after = sequences[-1]
 
     def last_sequence(self) -> int:

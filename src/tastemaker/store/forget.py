@@ -14,7 +14,9 @@ def mentioning(connection: sa.Connection, table: sa.Table, column: Any, user_id:
     """Rows whose JSON holds the id as one of its texts or keys."""
     spellings = {json.dumps(user_id), to_json(user_id)}
     near = sa.or_(*(column.contains(text, autoescape=True) for text in spellings))
-    return [row for row in connection.execute(sa.select(table).where(near)) if _mentions(from_json(row._mapping[column]), user_id)]
+    return [
+        row for row in connection.execute(sa.select(table).where(near)) if _mentions(from_json(row._mapping[column]), user_id)
+    ]
 
 
 def drop(connection: sa.Connection, table: sa.Table, column: Any, user_id: str) -> int:

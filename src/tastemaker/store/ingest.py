@@ -16,7 +16,19 @@ from tastemaker.store.codec import any_to_json, finite, id_bytes, sayable, time_
 from tastemaker.store.database import Database
 from tastemaker.store.names import Names, top
 
-COLUMNS = ("sequence", "user_key", "item_key", "kind", "time", "value", "event_id", "session_id", "recommendation_id", "position", "extra")
+COLUMNS = (
+    "sequence",
+    "user_key",
+    "item_key",
+    "kind",
+    "time",
+    "value",
+    "event_id",
+    "session_id",
+    "recommendation_id",
+    "position",
+    "extra",
+)
 Row = tuple[bytes, bytes, bytes, int, float, bytes | None, bytes | None, bytes | None, int | None, str | None]
 """user, item, kind, time, value, event id, session, recommendation, position, extra"""
 
@@ -145,7 +157,9 @@ def seen_row(pair: tuple[int, int, int], times: Sequence[int]) -> tuple[Any, ...
     return (*pair, *times, *[None] * (tally.PER_USER - len(times)))
 
 
-def note(changes: Counter[tuple[int, int, int]], pair: tuple[int, int, int], before: Sequence[int], after: Sequence[int]) -> None:
+def note(
+    changes: Counter[tuple[int, int, int]], pair: tuple[int, int, int], before: Sequence[int], after: Sequence[int]
+) -> None:
     """Adds to `changes` what it means for the tallies that the newest times of a pair are others now."""
     for stamp in after:
         changes[stamp // tally.HOUR, pair[1], pair[2]] += 1
@@ -159,7 +173,9 @@ def take_sequences(db: Database, cursor: Any, number: int) -> int:
     found = cursor.fetchone()
     last = int(found[0]) if found else 0
     cursor.execute(
-        db.sql("INSERT INTO settings (name, value) VALUES ('sequence', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"),
+        db.sql(
+            "INSERT INTO settings (name, value) VALUES ('sequence', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+        ),
         (str(last + number),),
     )
     return last + 1

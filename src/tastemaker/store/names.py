@@ -29,7 +29,9 @@ class Names:
             if len(known) > MOST_REMEMBERED:
                 self._item_ids = known = {}
                 missing = list(keys)
-            for key, name in self._db.select_in(cursor, "SELECT item_key, item_id FROM items WHERE item_key IN {}", list(set(missing))):
+            for key, name in self._db.select_in(
+                cursor, "SELECT item_key, item_id FROM items WHERE item_key IN {}", list(set(missing))
+            ):
                 known[key] = bytes(name).decode()
         return known
 
@@ -52,7 +54,10 @@ class Names:
         """Keys of all of these, and of those that are new among them; within a write. `remember` after the commit."""
         known = self._item_keys
         missing = [name for name in wanted if name not in known]
-        found = {bytes(name): key for name, key in self._db.select_in(cursor, "SELECT item_id, item_key FROM items WHERE item_id IN {}", missing)}
+        found = {
+            bytes(name): key
+            for name, key in self._db.select_in(cursor, "SELECT item_id, item_key FROM items WHERE item_id IN {}", missing)
+        }
         new = [name for name in missing if name not in found]
         given: dict[bytes, int] = {}
         if new:
@@ -71,7 +76,11 @@ class Names:
         known = {bytes(name): key for key, name in cursor.fetchall()}
         new = [name for name in wanted if name not in known]
         if len(known) + len(new) > MOST_KINDS:
-            raise StoreError(f"{len(known) + len(new)} kinds of events", expected=f"at most {MOST_KINDS}", hint="a kind is a short name, not an id")
+            raise StoreError(
+                f"{len(known) + len(new)} kinds of events",
+                expected=f"at most {MOST_KINDS}",
+                hint="a kind is a short name, not an id",
+            )
         start = max(known.values(), default=0)
         rows = [(start + place, name) for place, name in enumerate(new, 1)]
         if rows:
@@ -88,7 +97,10 @@ class Names:
 
     def give_users(self, cursor: Any, wanted: Sequence[bytes]) -> tuple[dict[bytes, int], list[bytes]]:
         """Keys of all of these, and which are new; within a write."""
-        keys = {bytes(name): key for name, key in self._db.select_in(cursor, "SELECT user_id, user_key FROM users WHERE user_id IN {}", wanted)}
+        keys = {
+            bytes(name): key
+            for name, key in self._db.select_in(cursor, "SELECT user_id, user_key FROM users WHERE user_id IN {}", wanted)
+        }
         new = [name for name in wanted if name not in keys]
         if new:
             key = top(cursor, "users", "user_key")

