@@ -63,7 +63,9 @@ def model(name: str, *, shuffled: bool = False, **settings: Any) -> Recommender:
 
 def renamed(recommender: Recommender, word: Callable[[str], Any]) -> Recommender:
     """The same recommender with other ids."""
-    users, items = (Vocabulary([word(one) for one in names.ids.to_pylist()]) for names in (recommender.users, recommender.items))
+    users, items = (
+        Vocabulary([word(one) for one in names.ids.to_pylist()]) for names in (recommender.users, recommender.items)
+    )
     return Recommender(recommender.model, users, items, recommender.histories, events=recommender.events)
 
 

@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from pydantic import Field
 
-from tastemaker.data.interactions import Histories
+from tastemaker.data.interactions import Histories, Interactions
+from tastemaker.data.schema import FeatureSchema
 from tastemaker.data.vocabulary import FIRST, UNKNOWN, Vocabulary
 from tastemaker.evaluate.evaluator import EvaluateConfig, evaluate_ranking
 from tastemaker.evaluate.report import Report
-from tastemaker.models.base import Query
-from tastemaker.recommend.candidates import Scorer, device_of, rank
+from tastemaker.experiment.fit import build
+from tastemaker.models.base import Solvable
+from tastemaker.recommend.candidates import Scorer, device_of, rank, scorer
 from tastemaker.recommend.recommender import Recommender
+from tastemaker.resolve import model_class
 from tastemaker.settings import Settings
 from tastemaker.store.base import Store
 
@@ -32,7 +34,7 @@ class GateSettings(Settings):
 
     min_users: int = Field(100, ge=2, description="users that must be asked before a model in use is replaced")
     max_users: int = Field(5000, ge=2, description="users asked at most, a seeded sample of those with fresh events")
-    window: int = Field(1_000_000, ge=1, description="newest events that users are drawn from and popularity is counted in")
+    window: int = Field(500_000, ge=1, description="newest events that users are drawn from and rivals are counted in")
     min_known_share: float = Field(0.5, ge=0, le=1, description="share of these events whose items the candidate must know")
     max_milliseconds: float = Field(250.0, gt=0, description="median time of one answer")
     bootstrap: int = Field(1000, ge=1, description="resamples behind the interval of each figure")
@@ -66,12 +68,8 @@ class Fresh:
     user_ids: list[str]
     histories: Histories
     truth: Histories
-    counts: np.ndarray
-    """float32 (items.size,): events of the window"""
-    events: int
-    """events of the window"""
-    strangers: np.ndarray
-    """int64 (asked,): another asked user for each"""
+    known: Interactions
+    """the window without the withheld events: what popularity and neighbours are counted in"""
 
     def __len__(self) -> int:
         return len(self.user_ids)
@@ -85,12 +83,8 @@ class Fresh:
         users = _column(batches, "user_id").dictionary_encode()
         item_ids = _column(batches, "item_id")
         sequence, moment = (_column(batches, name, pa.int64()).to_numpy() for name in ("sequence", "time"))
-        known = [pa.array(_texts(one.items.ids)) for one in (candidate, current) if one is not None]
-        items = Vocabulary(
-            pa.concat_arrays(
-                [pa.array([], pa.large_string()), *(ids.cast(pa.large_string()) for ids in known), item_ids]
-            ).unique()
-        )
+        names = [_texts(one.items.ids) for one in (candidate, current) if one is not None]
+        items = Vocabulary(pa.concat_arrays([*names, item_ids]).unique())
 
         order = np.lexsort((sequence, moment, users.indices.to_numpy()))
         owner = users.indices.to_numpy()[order]
@@ -116,27 +110,23 @@ class Fresh:
             np.array([event.value for event in done], np.float32),
             np.concatenate([[0], np.cumsum([len(rows[place]) for place in kept])]).astype(np.int64),
         )
-        starts, ends = whole.offsets[:-1], whole.offsets[1:]
-        truth = whole.last(1)
-        counts = np.bincount(items.encode(item_ids), minlength=items.size)
-        turn = rng.permutation(len(kept))
-        strangers = np.empty(len(kept), np.int64)
-        strangers[turn] = np.roll(turn, 1)
-        return cls(
-            items,
-            [asked[place] for place in kept],
-            whole.slices(starts, ends - 1),
-            truth,
-            counts.astype(np.float32),
-            len(order),
-            strangers,
+        left = order[~np.isin(order, newest[kept])]
+        known = Interactions(
+            user=(users.indices.to_numpy()[left] + FIRST).astype(np.int32),
+            item=items.encode(item_ids)[left],
+            time=moment[left],
+            value=np.ones(len(left), np.float32),
+            kind=np.zeros(len(left), np.int8),
+            side=np.full(len(left), -1, np.int8),
         )
+        before = whole.slices(whole.offsets[:-1], whole.offsets[1:] - 1)
+        return cls(items, [asked[place] for place in kept], before, whole.last(1), known)
 
     def known_share(self, recommender: Recommender) -> float:
         """Share of the window's events whose items a recommender knows."""
         held = np.zeros(self.items.size, bool)
         held[self._ours(recommender)[FIRST:]] = True
-        return float(self.counts[held].sum() / max(self.counts.sum(), 1))
+        return float(held[self.known.item].mean()) if len(self.known) else 1.0
 
     def asked_of(self, recommender: Recommender, *, rows: np.ndarray) -> tuple[np.ndarray, Histories]:
         """User codes and histories of some rows in the words of a recommender."""
@@ -147,26 +137,21 @@ class Fresh:
         users = recommender.users.encode([self.user_ids[row] for row in rows])
         return users, Histories(mine[part.items], part.times, part.values, part.offsets)
 
-    def lists(self, recommender: Recommender, scores: Scorer, *, of: np.ndarray | None = None) -> np.ndarray:
-        """The lists of a recommender in common codes; `of` asks with the codes and histories of other rows."""
-        every = np.arange(len(self))
-        users, histories = self.asked_of(recommender, rows=every if of is None else of)
-        _, seen = self.asked_of(recommender, rows=every)
-        found = rank(
-            scores, users, histories, K, num_items=recommender.items.size, exclude=seen, device=device_of(recommender.model)
-        )
+    def lists(self, recommender: Recommender, scores: Scorer) -> np.ndarray:
+        """The lists of a recommender in common codes."""
+        users, histories = self.asked_of(recommender, rows=np.arange(len(self)))
+        device, num_items = device_of(recommender.model), recommender.items.size
+        found = rank(scores, users, histories, K, num_items=num_items, exclude=histories, device=device)
         return self._ours(recommender)[found.codes]
 
-    def popular(self, *, hindsight: bool = False) -> np.ndarray:
-        """The lists of plain popularity, counted without the withheld events, or in hindsight: with them."""
-        withheld = np.bincount(self.truth.items, minlength=self.items.size) * (not hindsight)
-        counts = torch.from_numpy((self.counts - withheld).astype(np.float32))
-
-        def score(query: Query, items: torch.Tensor | None) -> torch.Tensor:
-            return counts.repeat(len(query), 1)
-
+    def counted(self, name: str, settings: dict[str, Any]) -> np.ndarray:
+        """The lists of a model counted in the window."""
+        schema = FeatureSchema(int(self.known.user.max(initial=0)) + 1, self.items.size)
+        model = build(name, model_class(name).Config.parse(settings), schema)
+        assert isinstance(model, Solvable)
+        model.solve(self.known)
         users = np.full(len(self), UNKNOWN)
-        return rank(score, users, self.histories, K, num_items=self.items.size, exclude=self.histories).codes
+        return rank(scorer(model), users, self.histories, K, num_items=self.items.size, exclude=self.histories).codes
 
     def report(self, lists: np.ndarray, settings: GateSettings) -> Report:
         """How good lists are."""
@@ -177,11 +162,13 @@ class Fresh:
             confidence=settings.confidence,
             seed=settings.seed,
         )
-        return evaluate_ranking(lists, self.truth, self.counts.astype(np.int64), self.histories.lengths, config)
+        return evaluate_ranking(
+            lists, self.truth, np.bincount(self.known.item, minlength=self.items.size), self.histories.lengths, config
+        )
 
     def _ours(self, recommender: Recommender) -> np.ndarray:
         """The common code of each item code of a recommender; PAD stays PAD."""
-        codes = self.items.encode(pa.array(_texts(recommender.items.ids)))
+        codes = self.items.encode(_texts(recommender.items.ids))
         return np.concatenate([np.arange(FIRST, dtype=np.int32), codes])
 
 
