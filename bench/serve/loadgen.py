@@ -49,6 +49,8 @@ class Report:
     refused_p99: float = 0.0
     """ms, of those answered with 429 or 503"""
     without_retry_after: int = 0
+    degraded: int = 0
+    """lists that came without the model or the history, among those answered with 2xx"""
     late_ms_p99: float = 0.0
     cpu_ms_each: float = 0.0
     """of the generator itself"""
@@ -85,8 +87,9 @@ class Connection(asyncio.Protocol):
         size = 0 if at < 0 else int(head[at + 15 :].split(b"\r\n", 1)[0])
         if len(self._buffer) < end + 4 + size:
             return
+        degraded = b'"status":"degraded"' in self._buffer
         self._buffer, self.busy = b"", False
-        self._run.answered(self, head, self._due, self._unit)
+        self._run.answered(self, head, self._due, self._unit, degraded=degraded)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._run.lost(self, self.busy)
@@ -104,7 +107,7 @@ class Run:
         self._waiting: deque[float] = deque()
         self._free: list[Connection] = []
         self._open: set[Connection] = set()
-        self._opening, self._next, self._hinted, self._done_units = 0, 0, 0, 0
+        self._opening, self._next, self._hinted, self._degraded, self._done_units = 0, 0, 0, 0, 0
         self._again = False
         self._end = 0.0
 
@@ -172,8 +175,9 @@ class Run:
         if len(self._waiting) > self._opening and len(self._open) + self._opening < MOST:
             asyncio.get_running_loop().create_task(self._dial())
 
-    def answered(self, connection: Connection, head: bytes, due: float, unit: int) -> None:
+    def answered(self, connection: Connection, head: bytes, due: float, unit: int, *, degraded: bool) -> None:
         now, status = time.perf_counter(), head[9:12].decode()
+        self._degraded += degraded
         self._statuses[status] += 1
         if status[0] == "2":
             self._times.append(now - due)
@@ -223,6 +227,7 @@ class Run:
             most=ms(self._times, 1.0),
             refused_p99=ms(self._refused, 0.99),
             without_retry_after=refused - self._hinted,
+            degraded=self._degraded,
             late_ms_p99=ms(self._late, 0.99) if not self._again else 0.0,
             cpu_ms_each=round(cpu / max(1, self._next) * 1000, 3),
             units=self._done_units,

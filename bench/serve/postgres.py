@@ -31,7 +31,15 @@ def postgres() -> Iterator[str | None]:
 
     try:
         run("initdb", "-U", "bench", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8")
-        run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", f"-c listen_addresses= -c unix_socket_directories={folder}", "start")
+        run(
+            "pg_ctl",
+            "-w",
+            "-l",
+            str(folder / "log"),
+            "-o",
+            f"-c listen_addresses= -c unix_socket_directories={folder}",
+            "start",
+        )
         try:
             yield f"postgresql://bench@/postgres?host={folder}"
         finally:

@@ -36,7 +36,11 @@ class Process:
         path = os.pathsep.join(filter(None, [str(ROOT / "src"), os.environ.get("PYTHONPATH")]))
         with log.open("ab") as errors:
             self.child = subprocess.Popen(
-                self.command, stdout=subprocess.PIPE, stderr=errors, cwd=ROOT, env={**os.environ, "PYTHONPATH": path, **environment}
+                self.command,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": path, **environment},
             )
         assert self.child.stdout is not None
         said = ""

@@ -68,7 +68,14 @@ def main() -> int:
 
 def about(scale: float, made: worlds.World) -> dict[str, Any]:
     """What the figures depend on."""
-    model = next((line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        "",
+    )
     return {
         "bench": "serve",
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
