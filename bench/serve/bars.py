@@ -200,7 +200,7 @@ def overload(session: Session) -> list[Row]:
     facts |= {"maximum": session.maximum, "goodput_share": round(share, 3), "memory_before_mb": before, "memory_peak_mb": peak}
     slowest, failed = max(probes, default=0.0), sum(one > 1.0 for one in probes)
     honest = not report.failed and not report.without_retry_after
-    rows = [
+    return [
         Row("overload 5 ×: goodput", f"{share:.0%} of {session.maximum:g}/s; {told(report, facts)}", "≥ 90 %", share >= 0.9, facts),
         Row("overload: lists without the model", f"{report.degraded} of {report.statuses.get('200', 0)}"),
         Row("overload: the rest", f"{report.statuses}, {report.without_retry_after} without Retry-After", "429/503, Retry-After", honest),
@@ -208,7 +208,6 @@ def overload(session: Session) -> list[Row]:
         Row("overload: /livez", f"{len(probes)} probes, slowest {slowest * 1000:.0f} ms", "each ≤ 1 s", bool(probes) and not failed),
         Row("after it: 50/s", f"p50 {after.p50:g} p99 {after.p99:g} ms, {after.statuses}", "p99 ≤ 100 ms", after.p99 <= 100 and not after.failed),
     ]  # fmt: skip
-    return rows
 
 
 @contextmanager

@@ -22,7 +22,7 @@ _TICK = os.sysconf("SC_CLK_TCK")
 class Process:
     """A server that prints JSON with its `url` when it is ready."""
 
-    def __init__(self, command: Sequence[str], log: Path, *, wait_seconds: float = 120.0, **environment: str) -> None:
+    def __init__(self, command: Sequence[str], log: Path, *, wait_seconds: float = 300.0, **environment: str) -> None:
         """Starts it and waits until it is ready.
 
         Args:

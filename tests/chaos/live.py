@@ -11,7 +11,7 @@ import httpx
 from bench.serve.process import Process, service
 
 FULL = os.environ.get("TASTEMAKER_CHAOS") == "full"
-PATIENCE = 30.0 if FULL else 120.0
+PATIENCE = 30.0 if FULL else 300.0
 """Seconds until a server must be ready, however busy the machine is with other tests."""
 
 _names = itertools.count()

@@ -57,7 +57,7 @@ def traffic(url: str, over: threading.Event, statuses: Counter[str], seed: int) 
                 statuses[f"{asked} {answer.text}"[:400]] += 1
 
 
-@pytest.mark.timeout(SECONDS * 1.2 + 300)
+@pytest.mark.timeout(SECONDS * 1.2 + 600)
 def test_memory_stays_bounded_and_nothing_fails_under_mixed_load(shop: World, store: str, tmp_path: Path) -> None:
     with started(store, tmp_path, artifact=shop.artifact) as server:
         over, statuses, memory = threading.Event(), Counter(), []

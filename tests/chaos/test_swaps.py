@@ -88,7 +88,7 @@ class Readers:
             self.versions[name] += 1
 
 
-@pytest.mark.timeout(60 + 10 * SWAPS)
+@pytest.mark.timeout(600 + 10 * SWAPS)
 def test_no_answer_fails_or_mixes_versions_while_they_are_swapped(shop: World, store: str, tmp_path: Path) -> None:
     with open_store(store) as opened:
         registry = Registry(opened, tmp_path / "models")

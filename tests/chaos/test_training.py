@@ -35,7 +35,7 @@ def children(parent: int) -> list[int]:
     return found
 
 
-@pytest.mark.timeout(120 + 60 * KILLS)
+@pytest.mark.timeout(600 + 60 * KILLS)
 def test_a_training_killed_in_any_phase_leaves_the_model_in_use_and_ends_well(shop: World, store: str, tmp_path: Path) -> None:
     draw = random.Random(0)
     folder = tmp_path / "models"
