@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+from tests.serve import towns
 
 from tastemaker.serve.app import app
 from tastemaker.serve.auth import new_key
@@ -23,7 +24,6 @@ from tastemaker.serve.monitor import Monitor
 from tastemaker.serve.registry import Registry
 from tastemaker.serve.service import Service
 from tastemaker.store.base import Store
-from tests.serve import towns
 
 
 @dataclass
@@ -66,7 +66,7 @@ def serving(
         if keys is not None:
             keys(store)
         if model:
-            service.swap(towns.model("item_knn", towns.events()))
+            service.swap(towns.model("item_knn"))
         service.warm()
         log = io.StringIO()
         monitor = Monitor(slow_ms=slow_ms, log=log)

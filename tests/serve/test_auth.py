@@ -8,13 +8,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.serve.serving import Server, serving
 
 from tastemaker.errors import ConfigError
 from tastemaker.serve import auth, browser
 from tastemaker.serve.auth import ANY, PUBLIC, SCOPES, Keyring, new_key
 from tastemaker.serve.route import Route
 from tastemaker.serve.routes import ROUTES
-from tests.serve.serving import Server, serving
 
 SHOP = "https://shop.example"
 
@@ -44,7 +44,7 @@ def ask(server: Server, route: Route, headers: dict[str, str] | None) -> httpx.R
     """A harmless request for a route: it names nothing that is there, and its body is none."""
     path = route.path
     for name in route.ids:
-        path = path.replace(f"{{{name}}}", "nothing-there")
+        path = path.replace(f"{{{name}}}", "anon:nothing")
     content = None if route.body is None else b"[]"
     return server.client.request(
         route.method, path, content=content, headers={**(headers or {}), "content-type": "application/json"}

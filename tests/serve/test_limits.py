@@ -18,15 +18,15 @@ from tastemaker.serve.problems import Refused
 def test_a_key_never_gets_more_than_its_rate_and_one_second_ahead(rate: float, pauses: list[float]) -> None:
     now = 0.0
     buckets = Buckets(rate, clock=lambda: now)
-    taken = 0
+    taken, refused = 0, []
     for pause in pauses:
         now += pause
         try:
             buckets.take("key")
             taken += 1
-        except Refused as refused:
-            assert refused.status == 429
-            assert int(refused.headers["retry-after"]) >= 1
+        except Refused as error:
+            refused.append((error.status, int(error.headers["retry-after"]) >= 1))
+    assert set(refused) <= {(429, True)}
     assert taken <= max(rate, 1) + now * rate + 1e-6
     assert taken >= 1
 

@@ -14,10 +14,10 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
+from tests.serve.serving import Server, serving
 
 from tastemaker.serve import openapi
 from tastemaker.serve.routes import ROUTES
-from tests.serve.serving import Server, serving
 
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
 DOCUMENT = openapi.document(ROUTES)

@@ -37,11 +37,13 @@ def test_a_query_of_another_shape_is_refused(asked: bytes) -> None:
 
 @given(st.binary(max_size=60))
 def test_no_query_breaks_the_reader(asked: bytes) -> None:
+    statuses = set()
     for reader in (read, query.reader(PopularQuery)):
         try:
             reader(asked)
         except Exception as error:
-            assert problem(error)[0].status == 422
+            statuses.add(problem(error)[0].status)
+    assert statuses <= {422}
 
 
 def test_a_route_without_parameters_takes_none() -> None:

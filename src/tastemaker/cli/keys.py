@@ -58,7 +58,8 @@ def list_(store: StoreUrl = DEFAULT_STORE, as_json: Json = False) -> None:
     from tastemaker.store.base import open_store
 
     with open_store(store) as opened:
-        rows = [key_row(key) for key in opened.keys()]
+        found = opened.keys()
+    rows = [key_row(key) for key in found]
     if as_json:
         show.print_json({"keys": rows})
         return

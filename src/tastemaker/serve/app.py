@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 
 import msgspec
 from starlette.applications import Starlette
@@ -72,11 +73,11 @@ def app(
         document=msgspec.json.encode(openapi.document(table.routes)),
     )
     for name, threads in (("reads", parts.reads), ("writes", parts.writes), ("control", parts.control)):
-        parts.monitor.watch_queue(name, lambda threads=threads: threads.busy)
+        parts.monitor.watch_queue(name, partial(getattr, threads, "busy"))
     parts.monitor.watch_queue("recommend", lambda: batcher.depth)
     parts.monitor.watch_model(lambda: service.ready, lambda: service.version)
     batcher.on_batch = parts.monitor.batch
-    http = Http(parts, settings or HttpSettings(), spans)
+    http = Http(parts, settings or HttpSettings.parse({}), spans)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -23,7 +23,6 @@ from tastemaker.serve.intake import ANONYMOUS
 from tastemaker.serve.problems import Refused
 from tastemaker.store.base import Store
 
-
 _SETTING = "user_token_master"
 
 

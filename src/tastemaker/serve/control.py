@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta
 
 from tastemaker.serve.wire import (
@@ -48,11 +49,11 @@ class RecommendQuery(Body):
     limit: Limit = 10
     scenario: Name | None = None
     filter: Filter | None = None
-    exclude_item_ids: Annotated[list[Id], Meta(max_length=100)] = []
+    exclude_item_ids: Annotated[list[Id], Meta(max_length=100)] = msgspec.field(default_factory=list)
     exclude_seen: bool = True
     diversity: Share = 0.0
     strict_filter: bool = True
-    include: Annotated[list[Include], Meta(max_length=3)] = []
+    include: Annotated[list[Include], Meta(max_length=3)] = msgspec.field(default_factory=list)
     deadline_ms: Annotated[float, Meta(gt=0, le=60_000)] | None = None
 
 
@@ -67,7 +68,7 @@ class SimilarQuery(Body):
 
     limit: Limit = 10
     filter: Filter | None = None
-    include: Annotated[list[Include], Meta(max_length=3)] = []
+    include: Annotated[list[Include], Meta(max_length=3)] = msgspec.field(default_factory=list)
 
 
 class PopularQuery(SimilarQuery):
@@ -121,7 +122,7 @@ class Merge(Body, rename={"source": "from"}):
 class KeyBody(Body):
     """A key to make."""
 
-    scopes: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=16)] = []
+    scopes: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=16)] = msgspec.field(default_factory=list)
     """none: those of a browser key"""
     name: Annotated[str, Meta(max_length=256)] = ""
     browser: bool = False

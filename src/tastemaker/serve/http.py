@@ -16,7 +16,7 @@ import os
 import re
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from time import perf_counter
 from typing import Any
 
@@ -37,7 +37,8 @@ from tastemaker.serve.telemetry import Spans
 from tastemaker.serve.wire import Answer, Answers, EventsTaken
 from tastemaker.settings import Settings
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -71,7 +72,7 @@ class Http:
         self._busy = 0
         parts.monitor.in_flight.set_function(lambda: self._busy)
 
-    async def __call__(self, scope: dict[str, Any], receive: bodies.Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
         """Answers one request."""
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1000})
@@ -96,7 +97,7 @@ class Http:
         self._over(seen, headers)
 
     async def _answer(
-        self, scope: dict[str, Any], headers: dict[bytes, bytes], receive: bodies.Receive, seen: Seen, more: dict[str, str]
+        self, scope: Scope, headers: dict[bytes, bytes], receive: bodies.Receive, seen: Seen, more: dict[str, str]
     ) -> tuple[int, bytes, bytes]:
         raw_path = scope["raw_path"]
         origin = headers.get(b"origin")
@@ -148,7 +149,7 @@ class Http:
         route: Route,
         ids: Mapping[str, str],
         principal: Principal,
-        scope: Mapping[str, Any],
+        scope: Scope,
         headers: dict[bytes, bytes],
         receive: bodies.Receive,
         seen: Seen,

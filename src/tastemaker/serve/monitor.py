@@ -17,6 +17,7 @@ import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from tastemaker import __version__
+from tastemaker.serve.control import SlowRequest
 from tastemaker.serve.times import to_text
 from tastemaker.serve.wire import Answer, EventsTaken
 from tastemaker.store.base import ModelVersion
@@ -74,26 +75,28 @@ class Monitor:
         self._lines: deque[tuple[float, Seen]] = deque(maxlen=_UNWRITTEN)
         self._encode = msgspec.json.Encoder().encode
         self.registry = CollectorRegistry()
-        one = {"registry": self.registry}
+        one = self.registry
         self._requests = Counter(
-            "tastemaker_requests", "Requests answered, refused ones included.", ["method", "route", "status"], **one
+            "tastemaker_requests", "Requests answered, refused ones included.", ["method", "route", "status"], registry=one
         )
-        self._seconds = Histogram("tastemaker_request_seconds", "From head to answer.", ["route"], buckets=_SECONDS, **one)
+        self._seconds = Histogram(
+            "tastemaker_request_seconds", "From head to answer.", ["route"], buckets=_SECONDS, registry=one
+        )
         self._stages = Histogram(
-            "tastemaker_stage_seconds", "Of a request's stages.", ["route", "stage"], buckets=_SECONDS, **one
+            "tastemaker_stage_seconds", "Of a request's stages.", ["route", "stage"], buckets=_SECONDS, registry=one
         )
-        self._problems = Counter("tastemaker_problems", "Requests answered by a problem.", ["code"], **one)
-        self._answers = Counter("tastemaker_answers", "Recommendations by status.", ["status", "fallback"], **one)
-        self._warnings = Counter("tastemaker_answer_warnings", "Warnings on recommendations.", ["warning"], **one)
-        self._events = Counter("tastemaker_events", "Events by what became of them.", ["outcome"], **one)
-        self._rejected = Counter("tastemaker_rejected_events", "Rejected events by reason.", ["code"], **one)
-        self._batches = Histogram("tastemaker_batch_size", "Requests in one forward pass.", buckets=_SIZES, **one)
-        self.in_flight = Gauge("tastemaker_requests_in_flight", "Requests being answered.", **one)
-        self._ready = Gauge("tastemaker_ready", "1 when the model is verified and warmed up.", **one)
-        self._model = Gauge("tastemaker_model_info", "1 for the version in use.", ["name", "version"], **one)
-        self._age = Gauge("tastemaker_model_age_seconds", "Since the version in use was made.", **one)
-        self._depth = Gauge("tastemaker_queue_depth", "Calls that wait or run.", ["queue"], **one)
-        Gauge("tastemaker_info", "This version.", ["version"], **one).labels(__version__).set(1)
+        self._problems = Counter("tastemaker_problems", "Requests answered by a problem.", ["code"], registry=one)
+        self._answers = Counter("tastemaker_answers", "Recommendations by status.", ["status", "fallback"], registry=one)
+        self._warnings = Counter("tastemaker_answer_warnings", "Warnings on recommendations.", ["warning"], registry=one)
+        self._events = Counter("tastemaker_events", "Events by what became of them.", ["outcome"], registry=one)
+        self._rejected = Counter("tastemaker_rejected_events", "Rejected events by reason.", ["code"], registry=one)
+        self._batches = Histogram("tastemaker_batch_size", "Requests in one forward pass.", buckets=_SIZES, registry=one)
+        self.in_flight = Gauge("tastemaker_requests_in_flight", "Requests being answered.", registry=one)
+        self._ready = Gauge("tastemaker_ready", "1 when the model is verified and warmed up.", registry=one)
+        self._model = Gauge("tastemaker_model_info", "1 for the version in use.", ["name", "version"], registry=one)
+        self._age = Gauge("tastemaker_model_age_seconds", "Since the version in use was made.", registry=one)
+        self._depth = Gauge("tastemaker_queue_depth", "Calls that wait or run.", ["queue"], registry=one)
+        Gauge("tastemaker_info", "This version.", ["version"], registry=one).labels(__version__).set(1)
         for outcome in ("accepted", "duplicate", "rejected"):
             self._events.labels(outcome)
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram, list[Histogram]]] = {}
@@ -174,7 +177,7 @@ class Monitor:
 
 
 def _line(now: float, seen: Seen) -> dict[str, object]:
-    line = {
+    line: dict[str, object] = {
         "time": round(now, 3),
         "level": "info" if seen.status < 500 else "error",
         "message": "request",
@@ -191,14 +194,14 @@ def _line(now: float, seen: Seen) -> dict[str, object]:
     return line
 
 
-def slow_row(now: float, seen: Seen) -> dict[str, object]:
+def slow_request(now: float, seen: Seen) -> SlowRequest:
     """A slow request as the admin route shows it."""
-    return {
-        "time": to_text(int(now * 1e6)),
-        "request_id": seen.request_id,
-        "method": seen.method,
-        "route": seen.route,
-        "status": seen.status,
-        "milliseconds": round((seen.written - seen.started) * 1000, 3),
-        "stages": {stage: round(part * 1000, 3) for stage, part in zip(STAGES, seen.stages(), strict=True)},
-    }
+    return SlowRequest(
+        time=to_text(int(now * 1e6)),
+        request_id=seen.request_id,
+        method=seen.method,
+        route=seen.route,
+        status=seen.status,
+        milliseconds=round((seen.written - seen.started) * 1000, 3),
+        stages={stage: round(part * 1000, 3) for stage, part in zip(STAGES, seen.stages(), strict=True)},
+    )

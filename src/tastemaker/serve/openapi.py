@@ -26,7 +26,9 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, by_kind, components)
-    queries = {route.query.__name__ for route in routes if route.query is not None}
+    queries = {route.query.__name__ for route in routes if route.query} - {
+        route.body.__name__ for route in routes if route.body
+    }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -94,8 +96,10 @@ def _not_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _responses(route: Route, by_kind: dict[Any, Any]) -> dict[str, Any]:
-    content = {route.media: {"schema": by_kind[route.reply]} if route.reply is not None else {}}
-    found = {str(route.status): {"description": HTTPStatus(route.status).phrase, "headers": _REQUEST_ID, "content": content}}
+    good: dict[str, Any] = {"description": HTTPStatus(route.status).phrase, "headers": _REQUEST_ID}
+    if route.status != HTTPStatus.NO_CONTENT:
+        good["content"] = {route.media: {"schema": by_kind[route.reply]} if route.reply is not None else {}}
+    found = {str(route.status): good}
     for status in sorted({*_shared(route), *route.problems}):
         found[str(status)] = {
             "description": HTTPStatus(status).phrase,
@@ -111,8 +115,10 @@ def _shared(route: Route) -> set[int]:
         statuses |= {401, 403, 429}
     if route.body is not None:
         statuses |= {400, 408, 413, 415, 422}
-    if route.ids or route.query is not None:
+    if route.ids:
         statuses |= {422}
+    if route.query is not None:
+        statuses |= {414, 422}
     return statuses
 
 

@@ -36,10 +36,11 @@ from tastemaker.serve.runner import JobSettings, Runner
 from tastemaker.serve.service import Service
 from tastemaker.serve.settings import ServeSettings
 from tastemaker.serve.telemetry import Spans
+from tastemaker.settings import Settings
 from tastemaker.store.base import ModelVersion, Store, open_store
 
 _DRAIN_SECONDS = 30
-_SECTIONS = {"serve": ServeSettings, "http": HttpSettings, "gate": GateSettings, "jobs": JobSettings}
+_SECTIONS: dict[str, type[Settings]] = {"serve": ServeSettings, "http": HttpSettings, "gate": GateSettings, "jobs": JobSettings}
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ def _is_loopback(host: str) -> bool:
 
 @contextlib.contextmanager
 def _harmless(number: signal.Signals) -> Any:
-    """uvicorn raises a signal again after it has drained; that must not end the process with an error."""
+    """Uvicorn raises a signal again after it has drained; that must not end the process with an error."""
 
     def noted(number: int, frame: FrameType | None) -> None:
         logger.info("signal %d: drained", number)

@@ -21,9 +21,9 @@ from tastemaker.serve.control import (
     ScheduleBody,
     SchedulesReply,
 )
-from tastemaker.serve.times import to_text
 from tastemaker.serve.jobs import Schedule
 from tastemaker.serve.registry import Registry
+from tastemaker.serve.times import to_text
 from tastemaker.serve.wire import JobReply
 from tastemaker.store.base import Job, ModelVersion
 

@@ -7,7 +7,7 @@ from importlib import resources
 
 from tastemaker.serve import monitor
 from tastemaker.serve.call import Call, Raw
-from tastemaker.serve.control import Alive, Readiness, SlowRequest, SlowRequests
+from tastemaker.serve.control import Alive, Readiness, SlowRequests
 
 
 async def alive(call: Call) -> Alive:
@@ -40,7 +40,7 @@ async def page(call: Call) -> Raw:
 
 async def slow(call: Call) -> SlowRequests:
     """The last slow requests."""
-    rows = [SlowRequest(**monitor.slow_row(now, seen)) for now, seen in list(call.parts.monitor.slow)]
+    rows = [monitor.slow_request(now, seen) for now, seen in list(call.parts.monitor.slow)]
     return SlowRequests(threshold_ms=call.parts.monitor.slow_ms, requests=rows)
 
 

@@ -1,0 +1,168 @@
+"""`serve` and `keys`: a real process, from its first line to its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from tastemaker.cli.app import app
+from tastemaker.recommend import artifact
+from tastemaker.recommend.recommender import Recommender
+from tastemaker.store.base import open_store
+from tests.serve import towns
+
+
+@pytest.fixture(scope="module")
+def trained() -> Recommender:
+    return towns.model("item_knn")
+
+
+def tastemaker(*arguments: str, status: int = 0) -> Any:
+    """What a verb said, as JSON where it was asked for; an error's text otherwise."""
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == status, result.output
+    return json.loads(result.stdout.splitlines()[-1]) if "--json" in arguments and not status else result.output
+
+
+@contextmanager
+def process(*arguments: str, log: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """A server of its own and what it told when it was ready; it has to end well."""
+    with log.open("w") as errors:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "tastemaker", "serve", "--port", "0", "--json", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+    assert server.stdout is not None
+    try:
+        line = server.stdout.readline()
+        assert line, log.read_text()
+        yield server, json.loads(line)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(60) == 0, log.read_text()
+    finally:
+        server.kill()
+        server.stdout.close()
+        server.wait()
+
+
+def test_a_served_artifact_learns_from_an_event_and_drains_at_the_end(trained: Recommender, tmp_path: Path) -> None:
+    artifact.save(trained, tmp_path / "artifact")
+    url = f"sqlite:///{tmp_path}/shop.db"
+    log = tmp_path / "log"
+    with process(str(tmp_path / "artifact"), "--store", url, log=log) as (server, told), httpx.Client(base_url=told["url"]) as client:
+        assert (told["open"], told["model"]) == (True, "item_knn")
+        assert client.get("/readyz").json() == {"status": "ready"}
+        first = client.post("/v1/recommendations", json={"user_id": "me", "limit": 5}).json()
+        assert first["status"] == "fallback"
+        event = {"user_id": "me", "item_id": first["items"][0]["item_id"]}
+        assert client.post("/v1/events", json={"events": [event]}).status_code == 202
+        second = client.post("/v1/recommendations", json={"user_id": "me", "limit": 5}).json()
+        assert (second["status"], second["model"]["name"]) == ("ok", "item_knn")
+        made = tastemaker("keys", "create", "--store", url, "--scopes", "recommend", "--json")
+        answers: list[int] = []
+
+        def ask() -> None:
+            with httpx.Client(base_url=told["url"], headers={"x-api-key": made["secret"]}) as own:
+                for _ in range(200):
+                    try:
+                        answers.append(own.get("/v1/popular").status_code)
+                    except httpx.TransportError:
+                        return
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        while len(answers) < 20:
+            pass
+        server.send_signal(signal.SIGTERM)
+        asking.join()
+    assert set(answers) == {200}  # what was taken was answered, to the end
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    assert sum(line["message"] == "request" for line in lines) >= 5
+    assert made["secret"] not in log.read_text()
+
+
+def test_a_service_without_a_model_is_ready_with_lists_for_everybody(tmp_path: Path) -> None:
+    with (
+        process("--store", str(tmp_path / "shop.db"), log=tmp_path / "log") as (_, told),
+        httpx.Client(base_url=told["url"]) as client,
+    ):
+        assert told["model"] is None
+        assert client.get("/readyz").status_code == 200
+        assert client.get("/v1/popular").json()["items"] == []
+        assert client.get("/v1/models").json() == {"models": [], "promoted": None}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--host", "0.0.0.0"], "--insecure"),
+        (["nowhere"], "nowhere"),
+        (["--set", "http.nothing=1"], "nothing"),
+        (["--set", "nothing.at_all=1"], "unknown section"),
+        (["--set", "serve.max_batch=0"], "max_batch"),
+    ],
+)
+def test_what_cannot_be_served_is_said_before_the_start(
+    arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert says in tastemaker("serve", "--store", "shop.db", *arguments, status=2)
+
+
+def test_a_damaged_artifact_ends_the_process(trained: Recommender, tmp_path: Path) -> None:
+    weights = artifact.save(trained, tmp_path / "artifact") / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    ran = subprocess.run(
+        [sys.executable, "-m", "tastemaker", "serve", str(tmp_path / "artifact"), "--store", str(tmp_path / "s.db"), "--port", "0"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 2, ran.stderr
+    assert "sha256" in ran.stderr or "damaged" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_taken_port_is_the_users_mistake(tmp_path: Path) -> None:
+    with process("--store", str(tmp_path / "a.db"), log=tmp_path / "log") as (_, told):
+        port = told["url"].rpartition(":")[2]
+        assert "cannot be had" in tastemaker("serve", "--store", str(tmp_path / "b.db"), "--port", port, status=2)
+
+
+def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/shop.db"
+    made = tastemaker("keys", "create", "--store", url, "--scopes", "recommend,events:write", "--name", "shop", "--json")
+    page = tastemaker("keys", "create", "--store", url, "--browser", "--json")
+    assert made["signing_secret"] is None
+    assert page["scopes"] == ["events:write", "recommend"]
+    assert page["signing_secret"]
+    listed = tastemaker("keys", "list", "--store", url, "--json")["keys"]
+    assert {row["key_id"]: row["browser"] for row in listed} == {made["key_id"]: False, page["key_id"]: True}
+    shown = tastemaker("keys", "list", "--store", url)
+    assert made["secret"] not in shown
+    tastemaker("keys", "revoke", made["key_id"], "--store", url)
+    assert "no key" in tastemaker("keys", "revoke", made["key_id"], "--store", url, status=2)
+    with open_store(url) as store:
+        assert [row["action"] for row in store.audit_log().rows] == ["keys.revoke", "keys.create", "keys.create"]
+        assert {key.key_id for key in store.keys() if key.revoked is not None} == {made["key_id"]}
+
+
+@pytest.mark.parametrize("arguments", [[], ["--scopes", "everything"], ["--scopes", "admin", "--browser"]])
+def test_a_key_without_sense_is_refused(arguments: list[str], tmp_path: Path) -> None:
+    assert "expected" in tastemaker("keys", "create", "--store", f"{tmp_path}/shop.db", *arguments, status=2)
