@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from tastemaker.errors import MissingExtraError, StoreError
-from tastemaker.store.database import Database, without_password
+from tastemaker.store.database import Database, Pair, without_password
 
 SCHEMA = "tastemaker"
 LOCK = 0x7461737465  # "taste": the advisory lock of whoever writes
@@ -93,7 +93,6 @@ class Postgres(Database):
         return list(cursor.execute(text.replace("IN {}", "= ANY(%s)"), (list(values),)).fetchall()) if values else []
 
     def histories(self, cursor: Any, user_ids: Sequence[bytes], limit: int | None) -> list[list[Any]]:
-        """Newest first: time, item_key, kind, value."""
         cursor.execute(
             "SELECT asked.place, e.time, e.item_key, e.kind, e.value FROM unnest(%s::bytea[]) WITH ORDINALITY AS asked(user_id, place) "
             "JOIN users USING (user_id) CROSS JOIN LATERAL (SELECT time, sequence, item_key, kind, value FROM events "
@@ -107,7 +106,6 @@ class Postgres(Database):
         return found
 
     def seen(self, cursor: Any, user_ids: Sequence[bytes], kinds: Sequence[int] | None, since: int | None) -> list[list[int]]:
-        """Item keys of each user."""
         text = (
             "SELECT DISTINCT asked.place, seen.item_key FROM unnest(%s::bytea[]) WITH ORDINALITY AS asked(user_id, place) "
             "JOIN users USING (user_id) JOIN seen USING (user_key) WHERE true"
@@ -124,8 +122,7 @@ class Postgres(Database):
             found[place - 1].append(item)
         return found
 
-    def seen_of(self, cursor: Any, pairs: Sequence[tuple[int, int, int]]) -> list[tuple[Any, ...]]:
-        """Rows of `seen` for (user, item, kind), None where there is none."""
+    def seen_of(self, cursor: Any, pairs: Sequence[Pair]) -> list[tuple[int | None, ...] | None]:
         users, items, kinds = (list(column) for column in zip(*pairs, strict=True)) if pairs else ([], [], [])
         cursor.execute(
             "SELECT asked.place, last, second, third FROM unnest(%s::int[], %s::int[], %s::smallint[]) WITH ORDINALITY "
@@ -138,7 +135,6 @@ class Postgres(Database):
         return found
 
     def insert(self, cursor: Any, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-        """Many rows at once."""
         if len(rows) < 20:
             marks = ",".join(["(" + ",".join(["%s"] * len(columns)) + ")"] * len(rows))
             if rows:
@@ -151,7 +147,6 @@ class Postgres(Database):
                 copy.write_row(row)
 
     def put_seen(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> None:
-        """(user, item, kind, last, second, third), replacing."""
         if not rows:
             return
         cursor.execute(

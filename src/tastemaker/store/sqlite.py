@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 import tempfile
@@ -15,9 +16,12 @@ from sqlalchemy import event
 from sqlalchemy.pool import QueuePool
 
 from tastemaker.errors import StoreError
-from tastemaker.store.database import Database
+from tastemaker.store.database import Database, Pair
 
-PAGE_SIZE = int(__import__("os").environ.get("PS", 4096))
+PAGE_SIZE = 2048
+"""An event touches a page of each of three indexes, and a commit writes whole pages: small ones are half the bytes of usual ones."""
+LOG_SOFT, LOG_HARD = 32 << 20, 256 << 20
+"""The write-ahead log is copied into the file beside the writers each time it grew so much; at the hard limit they wait for it."""
 BUSY_SECONDS = 15
 OLDEST = (3, 35, 0)
 """RETURNING, UPSERT and WITHOUT ROWID as used here"""
@@ -46,6 +50,9 @@ class SQLite(Database):
         )
         super().__init__(engine, "memory:" if self._folder else str(self.path))
         self._setup = threading.Lock()
+        self._log = self.path.with_name(self.path.name + "-wal")
+        self._copied_at = 0
+        self._copier: threading.Thread | None = None
         event.listen(engine, "connect", self._connected)
 
     def _connected(self, connection: sqlite3.Connection, record: object) -> None:
@@ -57,7 +64,8 @@ class SQLite(Database):
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute("PRAGMA cache_size = -65536")
         connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("PRAGMA wal_autocheckpoint = " + __import__("os").environ.get("AC","4000"))
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA journal_size_limit = 0")  # so that the size of the log tells how full it is
 
     def must_exist(self) -> None:
         if not self.path.is_file():
@@ -67,6 +75,28 @@ class SQLite(Database):
         if not self._folder:
             connection.execute(f"PRAGMA synchronous = {'NORMAL' if lazy else 'FULL'}")
         connection.execute("BEGIN IMMEDIATE")
+
+    def after_write(self, connection: sqlite3.Connection) -> None:
+        try:
+            size = self._log.stat().st_size
+        except FileNotFoundError:
+            return
+        if size > LOG_HARD:
+            connection.execute("PRAGMA wal_checkpoint(RESTART)")
+            self._copied_at = 0
+        elif size < self._copied_at:
+            self._copied_at = 0
+        elif size > self._copied_at + LOG_SOFT and (self._copier is None or not self._copier.is_alive()):
+            self._copied_at = size
+            self._copier = threading.Thread(target=self._copy_log, name="tastemaker-checkpoint", daemon=True)
+            self._copier.start()
+
+    def _copy_log(self) -> None:
+        with (
+            contextlib.suppress(StoreError),
+            self.cursor() as cursor,
+        ):  # what hinders it hinders the next write too, which tells
+            cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def error(self, error: BaseException) -> StoreError:
         text = str(error)
@@ -88,7 +118,6 @@ class SQLite(Database):
         return found
 
     def histories(self, cursor: Any, user_ids: Sequence[bytes], limit: int | None) -> list[list[Any]]:
-        """Newest first: time, item_key, kind, value."""
         text = (
             "SELECT time, item_key, kind, value FROM events WHERE user_key = (SELECT user_key FROM users WHERE user_id = ?) "
             "ORDER BY time DESC, sequence DESC LIMIT ?"
@@ -97,7 +126,6 @@ class SQLite(Database):
         return [cursor.execute(text, (user_id, most)).fetchall() for user_id in user_ids]
 
     def seen(self, cursor: Any, user_ids: Sequence[bytes], kinds: Sequence[int] | None, since: int | None) -> list[list[int]]:
-        """Item keys of each user."""
         text = "SELECT DISTINCT item_key FROM seen WHERE user_key = (SELECT user_key FROM users WHERE user_id = ?)"
         rest: list[Any] = []
         if kinds is not None:
@@ -108,17 +136,14 @@ class SQLite(Database):
             rest.append(since)
         return [[row[0] for row in cursor.execute(text, (user_id, *rest))] for user_id in user_ids]
 
-    def seen_of(self, cursor: Any, pairs: Sequence[tuple[int, int, int]]) -> list[tuple[Any, ...]]:
-        """Rows of `seen` for (user, item, kind), None where there is none."""
+    def seen_of(self, cursor: Any, pairs: Sequence[Pair]) -> list[tuple[int | None, ...] | None]:
         text = "SELECT last, second, third FROM seen WHERE user_key = ? AND item_key = ? AND kind = ?"
         return [cursor.execute(text, pair).fetchone() for pair in pairs]
 
     def insert(self, cursor: Any, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-        """Many rows at once."""
         cursor.executemany(f"INSERT INTO {table} ({','.join(columns)}) VALUES ({','.join('?' * len(columns))})", rows)
 
     def put_seen(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> None:
-        """(user, item, kind, last, second, third), replacing."""
         cursor.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def scrub(self) -> None:
@@ -142,6 +167,8 @@ class SQLite(Database):
         return save(self, Path(path))
 
     def close(self) -> None:
+        if self._copier is not None:
+            self._copier.join()
         super().close()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
