@@ -136,3 +136,30 @@ def test_a_database_restarted_under_load_costs_no_list(shop: World, own_cluster:
             for reader in readers:
                 reader.join(60)
         assert not wrong, wrong[:3]
+
+
+def test_reads_that_hang_take_no_list_along(site: Site) -> None:
+    recommended(site.client, "far-3")
+    site.client.get("/v1/popular").raise_for_status()
+    site.proxy.set("deaf")
+    waiting: list[int] = []
+
+    def read(place: int) -> None:
+        with httpx.Client(base_url=site.server.url, timeout=60) as client:
+            waiting.append(client.get(f"/v1/items/{item(place)}").status_code)
+
+    readers = [threading.Thread(target=read, args=(place,)) for place in range(12)]
+    try:
+        for reader in readers:
+            reader.start()
+        time.sleep(1)
+        began = time.monotonic()
+        listed = site.client.get("/v1/popular", timeout=60)
+        took = time.monotonic() - began
+    finally:
+        site.proxy.set("pass")
+        for reader in readers:
+            reader.join(60)
+    assert listed.status_code == 200, listed.text
+    assert took < 5, f"it waited {took:.0f} s behind reads of the catalogue"
+    assert set(waiting) <= {200, 404, 503}
