@@ -91,6 +91,8 @@ class Process:
         """kill -9."""
         self.child.send_signal(signal.SIGKILL)
         self.child.wait()
+        if self.child.stdout is not None:
+            self.child.stdout.close()
 
     def stop(self) -> int:
         """SIGTERM, and what it ended with."""
