@@ -162,7 +162,7 @@ def _take_model(
     assert registry is not None
     stack.callback(registry.watch(take).start().stop)
     if store.url != "memory:":
-        stack.callback(Runner(registry, jobs).start().stop)
+        stack.callback(Runner(registry, jobs, url=plan.store).start().stop)
 
 
 def _config(application: Any) -> uvicorn.Config:
