@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 DEFAULT_STORE = "sqlite:///tastemaker.db"
 StoreUrl = Annotated[
-    str, typer.Option("--store", metavar="URL", help="sqlite:///FILE or postgresql://…; SQLite in this folder unless given.")
+    str,
+    typer.Option(
+        "--store",
+        metavar="URL",
+        envvar="TASTEMAKER_STORE",
+        help="sqlite:///FILE or postgresql://…; SQLite in this folder unless given.",
+    ),
 ]
 
 

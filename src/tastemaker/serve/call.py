@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tastemaker.serve.auth import Keyring, Principal
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tastemaker.serve.registry import Registry
     from tastemaker.serve.route import Table
     from tastemaker.serve.service import Service
+    from tastemaker.serve.wire import Answer
     from tastemaker.store.base import Store
 
 
@@ -36,6 +37,8 @@ class Parts:
     table: Table
     document: bytes = b""
     """the OpenAPI document"""
+    listed: dict[tuple[Any, ...], tuple[float, Answer]] = field(default_factory=dict)
+    """lists for everybody of the last moment, and when they were made"""
 
 
 @dataclass(slots=True)
