@@ -211,10 +211,10 @@ class Runner:
             self._put(replace(job, state="queued"), phase="queued", kills=kills)
 
     def _end(self, job: Job, state: Any, **detail: Any) -> None:
-        job = self._put(replace(job, state=state, progress=1.0 if state == "done" else job.progress), phase=state, **detail)
-        logger.info("job %s is %s", job.job_id, state)
         shutil.rmtree(self.folder / job.job_id, ignore_errors=True)
         (self.folder / f"{job.job_id}.err").unlink(missing_ok=True)
+        self._put(replace(job, state=state, progress=1.0 if state == "done" else job.progress), phase=state, **detail)
+        logger.info("job %s is %s", job.job_id, state)
 
     def _put(self, job: Job, **detail: Any) -> Job:
         job = replace(job, updated=now(), detail={**job.detail, **detail})
