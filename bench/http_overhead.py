@@ -24,13 +24,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tastemaker.data.synthetic import two_tastes
 import tastemaker as tm
+from tastemaker.data.synthetic import two_tastes
 from tastemaker.experiment.api import train_model
 from tastemaker.recommend import artifact
 from tastemaker.serve.service import Service
-from tastemaker.wire.bodies import EventBody, Recommend
 from tastemaker.store.base import Event, open_store
+from tastemaker.wire.bodies import EventBody, Recommend
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
