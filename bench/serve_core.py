@@ -24,8 +24,8 @@ from tastemaker.data.vocabulary import Vocabulary
 from tastemaker.models.sasrec import SASRec
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.serve.service import Service
-from tastemaker.wire.bodies import Recommend
 from tastemaker.store.base import Event, Item, Store, open_store
+from tastemaker.wire.bodies import Recommend
 
 
 def recommender(items: int, length: int) -> Recommender:

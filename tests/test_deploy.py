@@ -15,9 +15,10 @@ import httpx
 import pytest
 import typer
 import yaml
+from tests.serve.serving import serving
+from typer.testing import CliRunner
 
 from tastemaker.cli.app import app
-from tests.serve.serving import serving
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -117,26 +118,23 @@ def test_variables_alone_start_a_service_over_postgresql(postgres: str, tmp_path
         "TASTEMAKER_THREADS": "1",
         "PYTHONPATH": str(ROOT / "src"),
     }
-    command = [sys.executable, "-m", "tastemaker"]
-    made = subprocess.run(
-        [*command, "keys", "create", "--scopes", "admin", "--json"], env=environment, capture_output=True, text=True, check=True
-    )
-    secret = json.loads(made.stdout.splitlines()[-1])["secret"]
-    service = subprocess.Popen(
-        [*command, "serve", "--json"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    try:
-        assert service.stdout is not None
-        started = json.loads(service.stdout.readline())
-        assert started["open"] is False
-        with httpx.Client(base_url=started["url"], timeout=20) as client:
-            assert client.get("/v1/popular").status_code == 401
-            headers = {"authorization": f"Bearer {secret}"}
-            event = {"events": [{"user_id": "u", "item_id": "i"}]}
-            assert client.post("/v1/events", json=event, headers=headers).json()["accepted"] == 1
-            asked = {"origin": "https://b.example", "access-control-request-method": "POST"}
-            told = client.options("/v1/events", headers=asked)
-            assert told.headers["access-control-allow-origin"] == "https://b.example"
-    finally:
-        service.terminate()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TASTEMAKER_STORE", postgres)
+        made = CliRunner().invoke(app, ["keys", "create", "--scopes", "admin", "--json"])
+    headers = {"authorization": f"Bearer {json.loads(made.output.splitlines()[-1])['secret']}"}
+    command = [sys.executable, "-m", "tastemaker", "serve", "--json"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as service:
+        try:
+            assert service.stdout is not None
+            started = json.loads(service.stdout.readline())
+            assert started["open"] is False
+            with httpx.Client(base_url=started["url"], timeout=20) as client:
+                assert client.get("/v1/popular").status_code == 401
+                event = {"events": [{"user_id": "u", "item_id": "i"}]}
+                assert client.post("/v1/events", json=event, headers=headers).json()["accepted"] == 1
+                asked = {"origin": "https://b.example", "access-control-request-method": "POST"}
+                told = client.options("/v1/events", headers=asked)
+                assert told.headers["access-control-allow-origin"] == "https://b.example"
+        finally:
+            service.terminate()
         assert service.wait(30) == 0

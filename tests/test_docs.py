@@ -97,11 +97,13 @@ def test_the_examples_of_the_clients_run(tmp_path: Path) -> None:
         examples = blocks("docs/clients.md")
         assert len(examples) > 6
         names: dict[str, object] = {"__name__": "example", "url": server.url}
-        for example in examples:
-            run(example, names, "docs/clients.md")
-        for held in names.values():
-            if isinstance(held, Client | httpx.Client):
-                held.close()
+        try:
+            for example in examples:
+                run(example, names, "docs/clients.md")
+        finally:
+            for held in names.values():
+                if isinstance(held, Client | httpx.Client):
+                    held.close()
 
 
 def test_every_tutorial_is_run_and_in_the_menu() -> None:

@@ -64,11 +64,13 @@ def test_what_cannot_be_sent_is_handed_back(line: Proxy) -> None:
 
 def test_refused_events_are_told_one_by_one(server: Server) -> None:
     told: list[tuple[EventBody, RejectedEvent]] = []
-    with Client(server.url, retry=QUICK) as client:
-        with EventBuffer(client, seconds=3600, on_rejected=lambda event, why: told.append((event, why))) as buffer:
-            buffer.add(EventBody(user_id="partly", item_id="i4"))
-            buffer.add(EventBody(item_id="i5"))
-            buffer.add(EventBody(user_id="partly", item_id="i6", properties={"x": "y" * 20_000}))
+    with (
+        Client(server.url, retry=QUICK) as client,
+        EventBuffer(client, seconds=3600, on_rejected=lambda event, why: told.append((event, why))) as buffer,
+    ):
+        buffer.add(EventBody(user_id="partly", item_id="i4"))
+        buffer.add(EventBody(item_id="i5"))
+        buffer.add(EventBody(user_id="partly", item_id="i6", properties={"x": "y" * 20_000}))
     assert held(server, "partly") == ["i4"]
     assert [(event.item_id, why.code) for event, why in told] == [("i5", "no_user"), ("i6", "too_large")]
     assert (buffer.accepted, buffer.rejected) == (1, 2)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.client.faults import Proxy
@@ -57,34 +59,32 @@ def test_the_public_names() -> None:
 
 
 def test_every_route_has_a_verb() -> None:
-    """So a route that is added without one ends here; pages for people and other products' addresses have none."""
-    builds = [one.build for one in vars(Verbs).values() if isinstance(one, Verb)]
-    given = {"models": ("n", 1)}
-    called = set()
-    for build in builds:
-        for args in ((), ("x",), ("x", 1), ([ItemBody(item_id="x")],), ([EventBody(item_id="x")],)):
-            for options in ({}, {"item_id": "x"}, {"item_ids": ["x"]}, {"requests": []}, {"user_id": "x", "item_id": "x"}, {"source": "x"}):
-                try:
-                    call = build(*args, **options)
-                except (TypeError, AttributeError, IndexError):
-                    continue
-                called.add((call.method, call.path))
-    assert given
-    wanted = {
-        (route.method, route.path.replace("{version}", "1").replace("{", "<").replace("}", ">"))
-        for route in ROUTES
-        if route.path.startswith("/v1/") and not route.path.endswith(".js")
+    """So a route that is added without one ends here; reads of what a POST does better, pages and Gorse's addresses have none."""
+    arguments: dict[str, tuple[Any, ...]] = {
+        "send_events": ([EventBody(item_id="ID")],),
+        "put_items": ([],),
+        "put_users": ([],),
+        "promote": ("ID", 1),
     }
-    shaped = {(method, _shape(where)) for method, where in called}
-    missing = {(method, where) for method, where in wanted if (method, _shape(where)) not in shaped}
-    read_instead = {("GET", "/v1/users/_/recommendations"), ("GET", "/v1/recommendations/_/next")}
-    assert {(method, _shape(where)) for method, where in missing} <= read_instead
-
-
-def _shape(where: str) -> str:
-    import re
-
-    return re.sub(r"<\w+>|(?<=/)x(?=[/:]|$)", "_", where)
+    options = {"track": {"item_id": "ID"}, "rank": {"item_ids": []}, "complementary": {"item_ids": []}}
+    options |= {"recommend_batch": {"requests": []}, "explain": {"user_id": "ID", "item_id": "ID"}, "merge": {"source": "ID"}}
+    called = set()
+    for name, verb in vars(Verbs).items():
+        if isinstance(verb, Verb):
+            try:
+                call = verb.build(*arguments.get(name, ()), **options.get(name, {}))
+            except TypeError:
+                call = verb.build("ID", **options.get(name, {}))
+            called.add((call.method, call.path))
+    routes = {(route.method, re.sub(r"{\w+}", "ID", route.path.replace("{version}", "1"))) for route in ROUTES}
+    assert called <= routes
+    left = {
+        ("GET", "/v1/users/ID/recommendations"),
+        ("GET", "/v1/recommendations/ID/next"),
+        ("GET", "/v1/tastemaker.js"),
+        ("GET", "/docs"),
+    }
+    assert {one for one in routes - called if not one[1].startswith("/api/")} == left
 
 
 def test_a_recommendation_changes_with_an_event(client: Client) -> None:
@@ -131,7 +131,7 @@ def test_refusals_are_typed_and_say_why(client: Client) -> None:
     with pytest.raises(InvalidError) as wrong:
         client.recommend(limit=100_000)
     assert wrong.value.errors[0]["path"] == "$.limit" and "1000" in wrong.value.detail
-    with pytest.raises(InvalidError, match="(?s)filter"):
+    with pytest.raises(InvalidError, match="filter"):
         client.recommend(filter="price >")
     with pytest.raises(TypeError):
         client.recommend(limt=3)  # type: ignore[call-arg]
@@ -195,9 +195,10 @@ def test_retry_after_is_waited_for(shaky: Client, line: Proxy) -> None:
 
 def test_all_attempts_together_are_bounded_in_time(line: Proxy) -> None:
     line.plan, line.retry_after = [503] * 100, "3600"
-    with Client(line.url) as client, pytest.raises(UnavailableError) as busy:
+    with Client(line.url) as client:
         start = time.monotonic()
-        client.popular()
+        with pytest.raises(UnavailableError) as busy:
+            client.popular()
     assert time.monotonic() - start < 1.0 and busy.value.status == 503 and len(line.requests) == 1
     line.retry_after, line.requests[:] = None, []
     with Client(line.url, retry=Retry(attempts=1000, total_seconds=0.5, most_seconds=0.05)) as client:
@@ -208,7 +209,10 @@ def test_all_attempts_together_are_bounded_in_time(line: Proxy) -> None:
 
 
 def test_no_server_and_another_server_are_told_apart(line: Proxy) -> None:
-    with Client("http://127.0.0.1:9", retry=Retry(attempts=2, base_seconds=0.001)) as client, pytest.raises(ConnectionFailedError):
+    with (
+        Client("http://127.0.0.1:9", retry=Retry(attempts=2, base_seconds=0.001)) as client,
+        pytest.raises(ConnectionFailedError),
+    ):
         client.alive()
     line.plan = [500]
     with Client(line.url, retry=QUICK) as client, pytest.raises(FailedError, match="http_500"):

@@ -116,7 +116,15 @@ def test_lists_have_gorses_shapes(server: Server, api: httpx.Client) -> None:
     assert even == api.get("/recommend/u5", params={"n": 5, "category": "even"}).json()
     held = {one["item_id"] for one in server.client.get("/v1/items?limit=1000").json()["items"] if "even" in one["categories"]}
     assert even and set(even) <= held
-    for where in ("item/i4/neighbors", "item/i4/neighbors/", "item/i4/neighbors/even", "popular", "popular/even", "latest", "latest/"):
+    for where in (
+        "item/i4/neighbors",
+        "item/i4/neighbors/",
+        "item/i4/neighbors/even",
+        "popular",
+        "popular/even",
+        "latest",
+        "latest/",
+    ):
         rows = api.get(f"/{where}", params={"n": 3, "offset": 0}).json()
         assert len(rows) == 3 and {tuple(one) for one in rows} == {("Id", "Score")}, where
     assert [one["Score"] for one in api.get("/popular").json()] == sorted(

@@ -20,10 +20,8 @@ from tastemaker.serve.auth import new_key
 from tastemaker.store.base import Item
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-)
-ATTACK = "<img src=x onerror=\"window.hacked=1\"><script>window.hacked=2</script>"
+FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+ATTACK = '<img src=x onerror="window.hacked=1"><script>window.hacked=2</script>'
 
 
 def test_it_is_small_and_public(served: tuple[Server, str, str]) -> None:

@@ -184,7 +184,9 @@ class EventBuffer:
                 self._send(batch[: len(batch) // 2])
                 self._send(batch[len(batch) // 2 :])
                 return
-            taken = EventsTaken(accepted=0, duplicates=0, rejected=[RejectedEvent(index=0, code=error.code, detail=error.detail)])
+            taken = EventsTaken(
+                accepted=0, duplicates=0, rejected=[RejectedEvent(index=0, code=error.code, detail=error.detail)]
+            )
         with self._changed:
             self._under_way = self._under_way[len(batch) :]
             self.accepted += taken.accepted

@@ -148,7 +148,5 @@ def _decoded(call: Call[T], got: Got) -> T:
     except (msgspec.MsgspecError, UnicodeError) as error:
         detail = f"an answer of another shape: {error}"
         raise FailedError(
-            Problem(
-                title="", status=got.status, code="bad_answer", detail=detail, request_id=got.headers.get("x-request-id")
-            )
+            Problem(title="", status=got.status, code="bad_answer", detail=detail, request_id=got.headers.get("x-request-id"))
         ) from None

@@ -42,9 +42,7 @@ class Verb(Generic[P, T]):
         return lambda *args, **options: client.send(self.build(*args, **options))
 
 
-def sends(
-    method: str, where: str, body: Callable[P, msgspec.Struct], reply: type[T], *, repeatable: bool = True
-) -> Verb[P, T]:
+def sends(method: str, where: str, body: Callable[P, msgspec.Struct], reply: type[T], *, repeatable: bool = True) -> Verb[P, T]:
     """A verb with a body, whose fields are the options."""
 
     def build(*args: P.args, **options: P.kwargs) -> Call[T]:
@@ -118,9 +116,7 @@ def _track(build: Callable[P, w.EventBody]) -> Verb[P, w.EventsTaken]:
 def _rows(where: str, row: type[T]) -> Verb[[Iterable[T]], w.RowsTaken]:
     def build(rows: Iterable[T]) -> Call[w.RowsTaken]:
         encode = msgspec.json.Encoder().encode
-        return Call(
-            "POST", where, w.RowsTaken, b"\n".join(encode(one) for one in rows) or b"\n", media="application/x-ndjson"
-        )
+        return Call("POST", where, w.RowsTaken, b"\n".join(encode(one) for one in rows) or b"\n", media="application/x-ndjson")
 
     return Verb(build)
 

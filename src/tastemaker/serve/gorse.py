@@ -220,7 +220,9 @@ async def recommend_session(call: Call) -> list[g.GorseScore]:
     """Items for a session that is sent along; nothing of it is stored."""
     _bounded(call.body)
     rows = sorted(call.body, key=lambda one: _time(one.timestamp) or "")
-    events = [SessionEvent(item_id=one.item_id, type=one.feedback_type or "view", timestamp=_time(one.timestamp)) for one in rows]
+    events = [
+        SessionEvent(item_id=one.item_id, type=one.feedback_type or "view", timestamp=_time(one.timestamp)) for one in rows
+    ]
     answer = await call.parts.batcher.submit(RecommendSession(events=events, **_options(call)), record=False)
     return _scores(answer, call.query.offset)
 
@@ -456,8 +458,24 @@ ROUTES = (
     *(
         Route(method, f"{path}{end}", _RECOMMEND, handler, summary, reply, body=body, query=query, problems=(404, 422))
         for method, path, handler, summary, reply, body, query in (
-            ("GET", "/api/recommend/{user_id}", recommend, "Items for a user.", list[str | g.GorseScore], None, g.GorseRecommendQuery),
-            ("POST", "/api/session/recommend", recommend_session, "Items for a session.", _LIST, list[g.GorseSession], g.GorseNeighboursQuery),
+            (
+                "GET",
+                "/api/recommend/{user_id}",
+                recommend,
+                "Items for a user.",
+                list[str | g.GorseScore],
+                None,
+                g.GorseRecommendQuery,
+            ),
+            (
+                "POST",
+                "/api/session/recommend",
+                recommend_session,
+                "Items for a session.",
+                _LIST,
+                list[g.GorseSession],
+                g.GorseNeighboursQuery,
+            ),
             ("GET", "/api/item/{item_id}/neighbors", neighbours, "Items like an item.", _LIST, None, g.GorseNeighboursQuery),
             ("GET", "/api/popular", popular, "What most users met.", _LIST, None, g.GorseListQuery),
             ("GET", "/api/latest", latest, "What is newest.", _LIST, None, g.GorseListQuery),
@@ -465,11 +483,20 @@ ROUTES = (
         for end in ("", "/", "/{category}")  # clients of Gorse send an empty category as a slash
     ),
     *(
-        Route("GET", f"/api/user/{{user_id}}/neighbors{end}", _RECOMMEND, user_neighbours, "Users like a user.", _LIST, query=g.GorseNeighboursQuery)
+        Route(
+            "GET",
+            f"/api/user/{{user_id}}/neighbors{end}",
+            _RECOMMEND,
+            user_neighbours,
+            "Users like a user.",
+            _LIST,
+            query=g.GorseNeighboursQuery,
+        )
         for end in ("", "/")
     ),
     *(
-        Route("GET", f"/api/health/{what}", PUBLIC, health, "Whether the service runs.", g.GorseHealth) for what in ("live", "ready")
+        Route("GET", f"/api/health/{what}", PUBLIC, health, "Whether the service runs.", g.GorseHealth)
+        for what in ("live", "ready")
     ),
 )
 """Rows of the table of routes."""

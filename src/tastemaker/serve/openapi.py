@@ -58,7 +58,13 @@ def _operation(route: Route, by_kind: dict[Any, Any], components: dict[str, Any]
     made: dict[str, Any] = {
         "operationId": _name(route),
         "summary": route.summary,
-        "tags": [route.path.split("/")[2].split(":")[0] if route.path.startswith("/v1/") else "gorse" if route.path.startswith("/api/") else "operations"],
+        "tags": [
+            route.path.split("/")[2].split(":")[0]
+            if route.path.startswith("/v1/")
+            else "gorse"
+            if route.path.startswith("/api/")
+            else "operations"
+        ],
         "parameters": [{"name": name, "in": "path", "required": True, "schema": _schema(Id)} for name in route.ids],
         "responses": _responses(route, by_kind),
         "x-scope": route.scope,

@@ -178,4 +178,3 @@ class GorseHealth(Got):
     """Whether the service runs, and is ready."""
 
     ready: bool
-
