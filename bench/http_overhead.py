@@ -29,7 +29,7 @@ import tastemaker as tm
 from tastemaker.experiment.api import train_model
 from tastemaker.recommend import artifact
 from tastemaker.serve.service import Service
-from tastemaker.serve.wire import EventBody, Recommend
+from tastemaker.wire.bodies import EventBody, Recommend
 from tastemaker.store.base import Event, open_store
 
 TICKS = os.sysconf("SC_CLK_TCK")

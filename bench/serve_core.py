@@ -24,7 +24,7 @@ from tastemaker.data.vocabulary import Vocabulary
 from tastemaker.models.sasrec import SASRec
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.serve.service import Service
-from tastemaker.serve.wire import Recommend
+from tastemaker.wire.bodies import Recommend
 from tastemaker.store.base import Event, Item, Store, open_store
 
 

@@ -13,11 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
+from tests.serve.serving import serving
 from typer.testing import CliRunner
 
 import tastemaker.models
 from tastemaker.cli.app import app
+from tastemaker.client import Client
 from tastemaker.resolve import model_names
 
 ROOT = Path(__file__).parents[1]
@@ -87,6 +90,18 @@ def test_the_examples_of_a_page_run(page: str, elsewhere: Path) -> None:
     names: dict[str, object] = {"__name__": "example"}
     for example in examples:
         run(example, names, page)
+
+
+def test_the_examples_of_the_clients_run(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        examples = blocks("docs/clients.md")
+        assert len(examples) > 6
+        names: dict[str, object] = {"__name__": "example", "url": server.url}
+        for example in examples:
+            run(example, names, "docs/clients.md")
+        for held in names.values():
+            if isinstance(held, Client | httpx.Client):
+                held.close()
 
 
 def test_every_tutorial_is_run_and_in_the_menu() -> None:

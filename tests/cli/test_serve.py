@@ -15,13 +15,13 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.serve import towns
 from typer.testing import CliRunner
 
 from tastemaker.cli.app import app
 from tastemaker.recommend import artifact
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.store.base import open_store
-from tests.serve import towns
 
 
 @pytest.fixture(scope="module")

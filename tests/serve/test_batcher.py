@@ -8,7 +8,7 @@ from tests.serve.worlds import did, grid, ids, opened
 
 from tastemaker.errors import FilterError, OverloadError
 from tastemaker.serve.batcher import Batcher
-from tastemaker.serve.wire import Recommend
+from tastemaker.wire.bodies import Recommend
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from tastemaker.data.vocabulary import Vocabulary
 from tastemaker.errors import StoreError
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.serve.guard import Guard
-from tastemaker.serve.wire import ItemBody, Rank, Recommend
 from tastemaker.store.base import Store
+from tastemaker.wire.bodies import ItemBody, Rank, Recommend
 
 
 class Moody(Grid):

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.serve.worlds import ask, did, grid, ids, items, opened
 
-from tastemaker.serve.wire import Boost, Explain, ItemBody, Pin, Recommend
+from tastemaker.wire.bodies import Boost, Explain, ItemBody, Pin, Recommend
 
 
 @pytest.fixture(scope="module")

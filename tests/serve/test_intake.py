@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from tests.serve.worlds import NOW, opened
 
 from tastemaker.serve.intake import AHEAD, EARLIEST, check
-from tastemaker.serve.wire import EventBody
 from tastemaker.store.base import Event
+from tastemaker.wire.bodies import EventBody
 
 GOOD = {"user_id": "u", "item_id": "i"}
 REFUSED = {

@@ -5,7 +5,7 @@ from tests.recommend.worlds import recommender
 from tests.serve.worlds import ask, did, grid, ids, opened
 
 from tastemaker.errors import RequestError
-from tastemaker.serve.wire import Complementary, ItemBody, Rank, RecommendSession, SessionEvent
+from tastemaker.wire.bodies import Complementary, ItemBody, Rank, RecommendSession, SessionEvent
 
 DAY = 86_400_000_000
 

@@ -8,8 +8,8 @@ from tests.serve.worlds import ask, did, grid, ids, items, opened
 
 from tastemaker.serve.service import Service
 from tastemaker.serve.settings import ServeSettings
-from tastemaker.serve.wire import ItemBody, ItemPatch, RecommendSession, SessionEvent
 from tastemaker.store.base import Item, ModelVersion, open_store
+from tastemaker.wire.bodies import ItemBody, ItemPatch, RecommendSession, SessionEvent
 
 
 def described(count: int) -> list[ItemBody]:

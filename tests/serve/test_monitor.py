@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from tests.serve.serving import Server, serving
 
-from tastemaker.serve.wire import EventsTaken
+from tastemaker.wire.bodies import EventsTaken
 
 SECRET, USER, ITEM = "tm_canary-secret", "canary-user", "canary-item"
 

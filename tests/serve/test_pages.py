@@ -7,7 +7,7 @@ from tests.serve.worlds import ask, did, grid, ids, items, opened, somebody
 
 from tastemaker.errors import RequestError
 from tastemaker.serve.service import Service
-from tastemaker.serve.wire import Pin, Recommend, RecommendSession, Rotation, SessionEvent
+from tastemaker.wire.bodies import Pin, Recommend, RecommendSession, Rotation, SessionEvent
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from tests.serve.worlds import ask, did, grid, ids, opened
 
 from tastemaker.errors import RequestError
-from tastemaker.serve.wire import Recommend, UserBody, UserPatch
+from tastemaker.wire.bodies import Recommend, UserBody, UserPatch
 
 
 def test_an_erased_user_is_gone_from_the_store_its_file_and_the_memory(tmp_path: Path):

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tastemaker.serve import query
-from tastemaker.serve.control import PopularQuery, RecommendQuery
 from tastemaker.serve.problems import Refused, problem
+from tastemaker.wire.control import PopularQuery, RecommendQuery
 
 read = query.reader(RecommendQuery)
 

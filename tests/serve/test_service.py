@@ -11,7 +11,7 @@ from tastemaker.data.synthetic import two_tastes
 from tastemaker.errors import FilterError, RequestError
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.resolve import model_names
-from tastemaker.serve.wire import (
+from tastemaker.wire.bodies import (
     Boost,
     ItemBody,
     Pin,

@@ -16,8 +16,8 @@ from tastemaker.data.vocabulary import Vocabulary
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.serve.service import Service
 from tastemaker.serve.settings import ServeSettings
-from tastemaker.serve.wire import Answer, Recommend
 from tastemaker.store.base import Store, open_store
+from tastemaker.wire.bodies import Answer, Recommend
 
 NOW = 1_750_000_000_000_000
 """2025-06-15 in µs."""

@@ -11,7 +11,7 @@ from tastemaker.serve.ids import checked
 from tastemaker.serve.masks import Gate, Masks
 from tastemaker.serve.settings import ServeSettings
 from tastemaker.serve.view import View
-from tastemaker.serve.wire import Recommend, RecommendSession, SeenRule
+from tastemaker.wire.bodies import Recommend, RecommendSession, SeenRule
 
 EVERYTHING = SeenRule()
 """`exclude_seen: true`"""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from tastemaker.errors import OverloadError, RequestError
 from tastemaker.serve.asks import Ask
 from tastemaker.serve.service import Service
-from tastemaker.serve.wire import Answer, Recommend
+from tastemaker.wire.bodies import Answer, Recommend
 
 
 class Batcher:

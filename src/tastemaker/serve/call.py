@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tastemaker.serve.auth import Keyring, Principal
@@ -53,6 +53,7 @@ class Call:
     stream: Callable[[], AsyncIterator[bytes]] | None = None
     user: str | None = None
     """the user of a browser's token"""
+    headers: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -13,7 +13,8 @@ from tastemaker.errors import RequestError
 from tastemaker.serve.ids import checked
 from tastemaker.serve.intake import keepable
 from tastemaker.serve.times import to_micros, to_text
-from tastemaker.serve.wire import (
+from tastemaker.store.base import Event, Item, Job, User
+from tastemaker.wire.bodies import (
     EventReply,
     ItemBody,
     ItemPatch,
@@ -24,7 +25,6 @@ from tastemaker.serve.wire import (
     UserPatch,
     UserReply,
 )
-from tastemaker.store.base import Event, Item, Job, User
 
 MAX_PROPERTIES_BYTES = 65_536
 """Properties of one item or user, as JSON."""

@@ -28,8 +28,8 @@ from tastemaker.serve.retrieve import Retriever
 from tastemaker.serve.settings import ServeSettings
 from tastemaker.serve.shelves import Shelves
 from tastemaker.serve.view import View
-from tastemaker.serve.wire import Answer, Recommend
 from tastemaker.store.base import Store
+from tastemaker.wire.bodies import Answer, Recommend
 
 _SHALLOW = 128
 """Depths up to this are answered together; deeper ones by powers of two."""

@@ -11,8 +11,8 @@ from tastemaker.serve.pages import Pages, kept
 from tastemaker.serve.reasons import reasons_of
 from tastemaker.serve.recorder import Recorder
 from tastemaker.serve.view import View
-from tastemaker.serve.wire import Answer, Counts, ModelName, Shelf
 from tastemaker.store.base import Shown
+from tastemaker.wire.bodies import Answer, Counts, ModelName, Shelf
 
 
 class Envelopes:

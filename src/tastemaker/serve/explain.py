@@ -13,7 +13,7 @@ from tastemaker.serve.masks import everything
 from tastemaker.serve.reasons import reasons_of
 from tastemaker.serve.times import to_text
 from tastemaker.serve.view import View
-from tastemaker.serve.wire import Explain, Recommend, Step, Trace
+from tastemaker.wire.bodies import Explain, Recommend, Step, Trace
 
 _RERANKING = ("diversity", "max_per", "rotation")
 

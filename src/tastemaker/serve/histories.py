@@ -9,8 +9,8 @@ from tastemaker.errors import StoreError
 from tastemaker.serve.asks import Past, Row
 from tastemaker.serve.guard import Guard
 from tastemaker.serve.view import View
-from tastemaker.serve.wire import SeenRule
 from tastemaker.store.base import Done, Store
+from tastemaker.wire.bodies import SeenRule
 
 _DAY = 86_400_000_000
 _MARGIN = 1.25

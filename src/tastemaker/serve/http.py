@@ -34,8 +34,8 @@ from tastemaker.serve.monitor import Seen
 from tastemaker.serve.problems import MEDIA_TYPE, Refused, problem
 from tastemaker.serve.route import Route
 from tastemaker.serve.telemetry import Spans
-from tastemaker.serve.wire import Answer, Answers, EventsTaken
 from tastemaker.settings import Settings
+from tastemaker.wire.bodies import Answer, Answers, EventsTaken
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -170,7 +170,7 @@ class Http:
             else:
                 raise Refused("another content-type", expected="application/json", code="content_type", status=415)
         seen.read = perf_counter()
-        call = Call(self._parts, principal, ids, asked, sent, seen.request_id, stream)
+        call = Call(self._parts, principal, ids, asked, sent, seen.request_id, stream, headers=headers)
         if principal.browser:
             self._hold_to_user(call, headers)
         result = await route.handler(call)
@@ -237,9 +237,10 @@ class Http:
     ) -> None:
         out = [
             (b"x-request-id", seen.request_id.encode()),
-            (b"cache-control", b"no-store"),
             (b"x-content-type-options", b"nosniff"),
         ]
+        if "cache-control" not in more:
+            out.append((b"cache-control", b"no-store"))
         if content:
             out.append((b"content-type", media))
             if len(content) >= self._settings.compress_bytes and b"gzip" in headers.get(b"accept-encoding", b""):

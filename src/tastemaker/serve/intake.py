@@ -29,8 +29,8 @@ import msgspec
 from tastemaker.errors import RequestError
 from tastemaker.serve.ids import checked
 from tastemaker.serve.times import to_micros
-from tastemaker.serve.wire import EventBody
 from tastemaker.store.base import Event, Rejected
+from tastemaker.wire.bodies import EventBody
 
 ANONYMOUS = "anon:"
 """Prefix of the user ids of anonymous visitors."""

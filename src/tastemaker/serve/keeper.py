@@ -11,7 +11,8 @@ from tastemaker.serve import catalogue, intake
 from tastemaker.serve.ids import checked, new_id
 from tastemaker.serve.live import Live
 from tastemaker.serve.recorder import Recorder
-from tastemaker.serve.wire import (
+from tastemaker.store.base import Item, Job, Store
+from tastemaker.wire.bodies import (
     EventsReply,
     EventsTaken,
     ItemBody,
@@ -28,7 +29,6 @@ from tastemaker.serve.wire import (
     UserReply,
     UsersReply,
 )
-from tastemaker.store.base import Item, Job, Store
 
 
 class Keeper(abc.ABC):

@@ -25,8 +25,8 @@ from tastemaker.serve.retrieve import query_of
 from tastemaker.serve.settings import ServeSettings
 from tastemaker.serve.shelves import Shelves
 from tastemaker.serve.view import View
-from tastemaker.serve.wire import Answer, Complementary, Rank, Shelf, SimilarUser, SimilarUsers
 from tastemaker.store.base import Store
+from tastemaker.wire.bodies import Answer, Complementary, Rank, Shelf, SimilarUser, SimilarUsers
 
 _ITEMS_OF_USER = 20
 """Newest items of a user by which others are found."""

@@ -14,7 +14,7 @@ from tastemaker.index.exact import top_k
 from tastemaker.serve.envelope import model_name
 from tastemaker.serve.masks import Gate
 from tastemaker.serve.view import View
-from tastemaker.serve.wire import Answer, Counts, Shelf
+from tastemaker.wire.bodies import Answer, Counts, Shelf
 
 
 def best_of(line: np.ndarray, gate: Gate, banned: Iterable[int], limit: int) -> tuple[list[int], list[float]]:

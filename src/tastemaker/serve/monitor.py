@@ -17,10 +17,10 @@ import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from tastemaker import __version__
-from tastemaker.serve.control import SlowRequest
 from tastemaker.serve.times import to_text
-from tastemaker.serve.wire import Answer, EventsTaken
 from tastemaker.store.base import ModelVersion
+from tastemaker.wire.bodies import Answer, EventsTaken
+from tastemaker.wire.control import SlowRequest
 
 MEDIA_TYPE = "text/plain; version=1.0.0; charset=utf-8; escaping=underscores"
 STAGES = ("read", "handle", "write")

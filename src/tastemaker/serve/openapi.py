@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import typing
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -12,7 +13,7 @@ import msgspec
 from tastemaker import __version__
 from tastemaker.serve.auth import PUBLIC, SCOPES
 from tastemaker.serve.route import Route
-from tastemaker.serve.wire import Id, Problem
+from tastemaker.wire.bodies import Id, Problem
 
 _REF = "#/components/schemas/{name}"
 _REQUEST_ID = {"X-Request-Id": {"description": "As sent, or made up.", "schema": {"type": "string"}}}
@@ -57,7 +58,7 @@ def _operation(route: Route, by_kind: dict[Any, Any], components: dict[str, Any]
     made: dict[str, Any] = {
         "operationId": _name(route),
         "summary": route.summary,
-        "tags": [route.path.split("/")[2].split(":")[0] if route.path.startswith("/v1/") else "operations"],
+        "tags": [route.path.split("/")[2].split(":")[0] if route.path.startswith("/v1/") else "gorse" if route.path.startswith("/api/") else "operations"],
         "parameters": [{"name": name, "in": "path", "required": True, "schema": _schema(Id)} for name in route.ids],
         "responses": _responses(route, by_kind),
         "x-scope": route.scope,
@@ -70,8 +71,13 @@ def _operation(route: Route, by_kind: dict[Any, Any], components: dict[str, Any]
         media = {"application/json": {"schema": by_kind[route.body]}}
         if route.rows:
             media["application/x-ndjson"] = {"schema": {"type": "string", "description": "A row a line."}}
-        made["requestBody"] = {"required": "required" in components[route.body.__name__], "content": media}
+        made["requestBody"] = {"required": _needs_body(route.body, components), "content": media}
     return made
+
+
+def _needs_body(kind: Any, components: dict[str, Any]) -> bool:
+    """Whether an empty body would be refused: it stands for an object without fields."""
+    return typing.get_origin(kind) is list or "required" in components[kind.__name__]
 
 
 def _schema(kind: Any) -> dict[str, Any]:
@@ -125,4 +131,4 @@ def _shared(route: Route) -> set[int]:
 def _name(route: Route) -> str:
     """Such as `get_items_similar`: the method and the words of the path."""
     words = re.sub(r"\{\w+\}|^/(v1/)?", "", route.path)
-    return "_".join([route.method.lower(), *re.findall(r"\w+", words)]) + ("_one" if route.path.endswith("}") else "")
+    return "_".join([route.method.lower(), *re.findall(r"\w+", words)]) + {"}": "_one", "/": "_any"}.get(route.path[-1], "")

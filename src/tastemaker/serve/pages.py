@@ -15,8 +15,8 @@ import msgspec
 from tastemaker.errors import RequestError
 from tastemaker.serve.asks import Ask
 from tastemaker.serve.held import Held
-from tastemaker.serve.wire import Recommend, RecommendSession
 from tastemaker.store.base import Shown, Store
+from tastemaker.wire.bodies import Recommend, RecommendSession
 
 _MAC_BYTES = 16
 _MOST_PAGES = 1000

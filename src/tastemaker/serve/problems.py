@@ -21,7 +21,7 @@ from http import HTTPStatus
 import msgspec
 
 from tastemaker import errors
-from tastemaker.serve.wire import Problem
+from tastemaker.wire.bodies import Problem
 
 MEDIA_TYPE = b"application/problem+json"
 

@@ -18,7 +18,8 @@ _FIELDS = 64
 
 def reader(kind: Any) -> Callable[[bytes], Any]:
     """A function that reads a query into `kind`; lists are joined by commas, texts become numbers and truth values."""
-    lists = {field.name for field in msgspec.structs.fields(kind) if _is_list(field.type)}
+    lists = {field.encode_name for field in msgspec.structs.fields(kind) if _is_list(field.type)}
+    names = {field.encode_name: field.name for field in msgspec.structs.fields(kind)}
     defaults = msgspec.convert({}, kind)
 
     def read(query: bytes) -> Any:
@@ -33,7 +34,7 @@ def reader(kind: Any) -> Callable[[bytes], Any]:
             found[name] = [part for part in value.split(",") if part] if name in lists else value
         made = msgspec.convert(found, kind, strict=False)
         for name in found:
-            value = getattr(made, name)
+            value = getattr(made, names[name])
             if isinstance(value, float) and not math.isfinite(value):
                 raise Refused(f"{name} is not finite", code="invalid", status=422)
         return made

@@ -9,7 +9,7 @@ from tastemaker.data.vocabulary import UNKNOWN
 from tastemaker.recommend.reasons import effects, strongest
 from tastemaker.serve.asks import Row
 from tastemaker.serve.view import View
-from tastemaker.serve.wire import Because
+from tastemaker.wire.bodies import Because
 
 REASONS = 3
 """Reasons given for an item at most."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tastemaker.serve import control as c
-from tastemaker.serve import wire as w
+from tastemaker.serve import gorse
 from tastemaker.serve.auth import ANY, PUBLIC
 from tastemaker.serve.handlers import catalogue, control, events, recommend, system
 from tastemaker.serve.route import Route
+from tastemaker.wire import bodies as w
+from tastemaker.wire import control as c
 
 _RECOMMEND, _EVENTS, _CATALOGUE, _MODELS, _METRICS, _ADMIN = (
     "recommend",
@@ -321,7 +322,8 @@ SYSTEM = (
     Route("GET", "/readyz", PUBLIC, system.ready, "Whether requests should be sent here.", c.Readiness),
     Route("GET", "/metrics", _METRICS, system.metrics, "Metrics for Prometheus.", media="text/plain"),
     Route("GET", "/openapi.json", ANY, system.document, "This document.", dict),
+    Route("GET", "/v1/tastemaker.js", PUBLIC, system.script, "The client for web pages.", media="text/javascript"),
     Route("GET", "/docs", PUBLIC, system.page, "This document as a page.", media="text/html"),
 )
 
-ROUTES: tuple[Route, ...] = RECOMMENDATIONS + EVENTS + CATALOGUE + MODELS + ADMIN + SYSTEM
+ROUTES: tuple[Route, ...] = RECOMMENDATIONS + EVENTS + CATALOGUE + MODELS + ADMIN + SYSTEM + gorse.ROUTES

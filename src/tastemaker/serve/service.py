@@ -34,7 +34,8 @@ from tastemaker.serve.recorder import Recorder
 from tastemaker.serve.settings import ServeSettings
 from tastemaker.serve.shelves import Shelves
 from tastemaker.serve.view import View
-from tastemaker.serve.wire import (
+from tastemaker.store.base import ModelVersion, Store
+from tastemaker.wire.bodies import (
     Answer,
     Answers,
     Complementary,
@@ -47,7 +48,6 @@ from tastemaker.serve.wire import (
     SimilarUsers,
     Trace,
 )
-from tastemaker.store.base import ModelVersion, Store
 
 
 def wall_clock() -> int:

@@ -33,11 +33,12 @@ class Database(ABC):
     mark: str
     """how a parameter is written in raw SQL"""
 
-    def __init__(self, engine: sa.Engine, name: str) -> None:
+    def __init__(self, engine: sa.Engine, name: str, writer: sa.Engine | None = None) -> None:
         self.engine, self.name = engine, name
+        self.writer = writer or engine
         self.dialect = engine.dialect.name
         self._turn = threading.RLock()
-        event.listen(engine, "begin", lambda connection: self._begin(connection))
+        event.listen(self.writer, "begin", self._begin)
 
     # transactions
 
@@ -61,6 +62,7 @@ class Database(ABC):
             except Exception as error:
                 if self.engine.dialect.is_disconnect(error, connection.driver_connection, None):  # type: ignore[arg-type]
                     connection.invalidate(error)
+                    self.engine.dispose()  # the others are as dead
                 raise
             finally:
                 connection.close()
@@ -72,7 +74,7 @@ class Database(ABC):
         `lazy` leaves out the wait for the disk: the write survives a killed process, and a power cut only if the system wrote it
         out in time (a fraction of a second to seconds).
         """
-        with self._turn, self.translated(), self.engine.connect() as connection:
+        with self._turn, self.translated(), self.writer.connect() as connection:
             connection = connection.execution_options(tastemaker_write="lazy" if lazy else "durable")
             with connection.begin():
                 yield connection
@@ -142,6 +144,10 @@ class Database(ABC):
         """The newest times of each pair, None where it was never seen."""
 
     @abstractmethod
+    def new_seen(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> list[int]:
+        """Adds rows of `seen` whose pair is new; the places of the others, which stay as they were."""
+
+    @abstractmethod
     def put_seen(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> None:
         """Rows of `seen`, in place of those of the same pair."""
 
@@ -195,6 +201,7 @@ class Database(ABC):
 
     def close(self) -> None:
         """Closes all connections."""
+        self.writer.dispose()
         self.engine.dispose()
 
 

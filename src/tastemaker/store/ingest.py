@@ -129,15 +129,18 @@ class Ingest:
         for row in rows:
             times.setdefault(row[:3], []).append(row[3])
         pairs = sorted(times)
-        changes: Counter[Pair] = Counter()
+        newest = [tally.newest(times[pair]) for pair in pairs]
+        known = self._db.new_seen(cursor, [seen_row(*one) for one in zip(pairs, newest, strict=True)])
+        before: list[list[int]] = [[] for _ in pairs]
         put = []
-        for pair, old in zip(pairs, self._db.seen_of(cursor, pairs), strict=True):
-            before = [stamp for stamp in old if stamp is not None] if old else []
-            after = tally.newest(before + times[pair])
-            if after != before:
-                put.append(seen_row(pair, after))
-                note(changes, pair, before, after)
+        for place, found in zip(known, self._db.seen_of(cursor, [pairs[place] for place in known]), strict=True):
+            before[place] = [stamp for stamp in found or () if stamp is not None]
+            newest[place] = tally.newest(before[place] + newest[place])
+            put.append(seen_row(pairs[place], newest[place]))
         self._db.put_seen(cursor, put)
+        changes: Counter[Pair] = Counter()
+        for pair, old, new in zip(pairs, before, newest, strict=True):
+            note(changes, pair, old, new)
         self.log(cursor, changes)
 
     def back(self, cursor: Any, user_ids: Sequence[bytes]) -> None:

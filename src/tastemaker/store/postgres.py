@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ SCHEMA = "tastemaker"
 LOCK = 0x7461737465  # "taste": the advisory lock of whoever writes
 CONNECT_SECONDS = 3
 LOCK_SECONDS = 15
+RESTED_SECONDS = 0.5
+"""A connection that rested longer is tried before it is used: a server restarted meanwhile costs no failed request."""
 
 
 class Postgres(Database):
@@ -38,7 +42,7 @@ class Postgres(Database):
             pool_size=16,
             max_overflow=16,
             pool_timeout=5,
-            pool_pre_ping=True,  # a server that was restarted costs no failed request
+            pool_use_lifo=True,
             connect_args={
                 "autocommit": True,
                 "connect_timeout": CONNECT_SECONDS,
@@ -55,13 +59,15 @@ class Postgres(Database):
         self.address = parsed.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
         """the URL without the password, for PostgreSQL's own programs"""
         event.listen(engine, "connect", self._connected)
+        event.listen(engine, "checkout", _ping)
+        event.listen(engine, "checkin", lambda connection, record: record.info.update(rested=time.monotonic()))
 
     @staticmethod
     def _connected(connection: Any, record: object) -> None:
         connection.prepare_threshold = 2
         connection.execute(f"SET search_path TO {SCHEMA}")
         connection.execute(f"SET lock_timeout = {int(LOCK_SECONDS * 1000)}")
-        connection.execute("SET idle_in_transaction_session_timeout = '60s'")
+        connection.execute("SET idle_in_transaction_session_timeout = '10min'")
         connection.execute("SET client_min_messages = warning")
 
     def begin_write(self, connection: Any, *, lazy: bool) -> None:
@@ -146,6 +152,17 @@ class Postgres(Database):
             for row in rows:
                 copy.write_row(row)
 
+    def new_seen(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> list[int]:
+        if not rows:
+            return []
+        cursor.execute(
+            "INSERT INTO seen SELECT * FROM unnest(%s::int[], %s::int[], %s::smallint[], %s::bigint[], %s::bigint[], %s::bigint[]) "
+            "ON CONFLICT DO NOTHING RETURNING user_key, item_key, kind",
+            [list(column) for column in zip(*rows, strict=True)],
+        )
+        new = {tuple(row) for row in cursor}
+        return [place for place, row in enumerate(rows) if row[:3] not in new]
+
     def put_seen(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> None:
         if not rows:
             return
@@ -176,3 +193,12 @@ class Postgres(Database):
         from tastemaker.store.copies import dump
 
         return dump(self, Path(path))
+
+
+def _ping(connection: Any, record: Any, proxy: object) -> None:
+    """Asks a connection that was not used for a while whether it still works; the pool replaces one that does not."""
+    if time.monotonic() - record.info.get("rested", math.inf) > RESTED_SECONDS:
+        try:
+            connection.execute("")
+        except Exception as error:
+            raise sa.exc.DisconnectionError from error

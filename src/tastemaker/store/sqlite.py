@@ -22,6 +22,8 @@ PAGE_SIZE = 2048
 """An event touches a page of each of three indexes, and a commit writes whole pages: small ones are half the bytes of usual ones."""
 LOG_SOFT, LOG_HARD = 32 << 20, 256 << 20
 """The write-ahead log is copied into the file beside the writers each time it grew so much; at the hard limit they wait for it."""
+CACHE_WRITER, CACHE_READER = 256 << 20, 8 << 20
+"""bytes at most, for each connection"""
 BUSY_SECONDS = 15
 OLDEST = (3, 35, 0)
 """RETURNING, UPSERT and WITHOUT ROWID as used here"""
@@ -40,29 +42,30 @@ class SQLite(Database):
         if not self.path.parent.is_dir():
             raise StoreError(f"no folder {str(self.path.parent)!r}", expected="a file in a folder that is there")
         url = sa.URL.create("sqlite", database=str(self.path))
-        engine = sa.create_engine(
-            url,
-            poolclass=QueuePool,
-            pool_size=32,
-            max_overflow=96,
-            pool_timeout=BUSY_SECONDS,
-            connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "cached_statements": 256},
-        )
-        super().__init__(engine, "memory:" if self._folder else str(self.path))
+        options: dict[str, Any] = {
+            "poolclass": QueuePool,
+            "pool_timeout": BUSY_SECONDS,
+            "pool_use_lifo": True,
+            "connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False, "cached_statements": 256},
+        }
+        engine = sa.create_engine(url, pool_size=16, max_overflow=112, **options)
+        writer = sa.create_engine(url, pool_size=1, max_overflow=0, **options)  # one, so that its cache stays valid
+        super().__init__(engine, "memory:" if self._folder else str(self.path), writer)
         self._setup = threading.Lock()
-        self._log = self.path.with_name(self.path.name + "-wal")
+        self._log = Path(f"{self.path}-wal")
         self._copied_at = 0
         self._copier: threading.Thread | None = None
-        event.listen(engine, "connect", self._connected)
+        event.listen(engine, "connect", lambda connection, _: self._connected(connection, CACHE_READER))
+        event.listen(writer, "connect", lambda connection, _: self._connected(connection, CACHE_WRITER))
 
-    def _connected(self, connection: sqlite3.Connection, record: object) -> None:
+    def _connected(self, connection: sqlite3.Connection, cache: int) -> None:
         connection.isolation_level = None
         with self._setup:  # the first connection makes the file
             connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'OFF' if self._folder else 'FULL'}")
         connection.execute("PRAGMA temp_store = MEMORY")
-        connection.execute("PRAGMA cache_size = -65536")
+        connection.execute(f"PRAGMA cache_size = {-(cache >> 10)}")
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("PRAGMA journal_size_limit = 0")  # so that the size of the log tells how full it is
@@ -142,6 +145,10 @@ class SQLite(Database):
 
     def insert(self, cursor: Any, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         cursor.executemany(f"INSERT INTO {table} ({','.join(columns)}) VALUES ({','.join('?' * len(columns))})", rows)
+
+    def new_seen(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> list[int]:
+        text = "INSERT INTO seen VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        return [place for place, row in enumerate(rows) if not cursor.execute(text, row).rowcount]
 
     def put_seen(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> None:
         cursor.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?, ?)", rows)

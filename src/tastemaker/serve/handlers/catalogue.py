@@ -9,7 +9,7 @@ from tastemaker.errors import RequestError
 from tastemaker.serve import body as bodies
 from tastemaker.serve.call import Call
 from tastemaker.serve.problems import problem
-from tastemaker.serve.wire import (
+from tastemaker.wire.bodies import (
     ItemBody,
     ItemReply,
     ItemsReply,

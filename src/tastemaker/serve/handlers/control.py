@@ -10,7 +10,12 @@ from tastemaker.errors import RequestError
 from tastemaker.serve import auth, browser, jobs
 from tastemaker.serve.call import Call
 from tastemaker.serve.catalogue import job_reply
-from tastemaker.serve.control import (
+from tastemaker.serve.jobs import Schedule
+from tastemaker.serve.registry import Registry
+from tastemaker.serve.times import to_text
+from tastemaker.store.base import Job, ModelVersion
+from tastemaker.wire.bodies import JobReply
+from tastemaker.wire.control import (
     JobsReply,
     KeyMade,
     KeyReply,
@@ -21,11 +26,6 @@ from tastemaker.serve.control import (
     ScheduleBody,
     SchedulesReply,
 )
-from tastemaker.serve.jobs import Schedule
-from tastemaker.serve.registry import Registry
-from tastemaker.serve.times import to_text
-from tastemaker.serve.wire import JobReply
-from tastemaker.store.base import Job, ModelVersion
 
 
 async def keys(call: Call) -> KeysReply:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tastemaker.errors import RequestError
 from tastemaker.serve.call import Call
-from tastemaker.serve.control import Rows
-from tastemaker.serve.wire import EventsReply, EventsTaken
+from tastemaker.wire.bodies import EventsReply, EventsTaken
+from tastemaker.wire.control import Rows
 
 
 async def send(call: Call) -> EventsTaken:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from tastemaker.serve import browser
 from tastemaker.serve.call import Call
-from tastemaker.serve.wire import (
+from tastemaker.wire.bodies import (
     Answer,
     Answers,
     Recommend,

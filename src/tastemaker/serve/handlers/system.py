@@ -7,7 +7,7 @@ from importlib import resources
 
 from tastemaker.serve import monitor
 from tastemaker.serve.call import Call, Raw
-from tastemaker.serve.control import Alive, Readiness, SlowRequests
+from tastemaker.wire.control import Alive, Readiness, SlowRequests
 
 
 async def alive(call: Call) -> Alive:
@@ -38,10 +38,20 @@ async def page(call: Call) -> Raw:
     return Raw(content, "text/html; charset=utf-8", headers={"content-security-policy": policy})
 
 
+async def script(call: Call) -> Raw:
+    """The client for web pages; any page may take it."""
+    return Raw(_script(), "text/javascript; charset=utf-8", headers={"cache-control": "public, max-age=3600"})
+
+
 async def slow(call: Call) -> SlowRequests:
     """The last slow requests."""
     rows = [monitor.slow_request(now, seen) for now, seen in list(call.parts.monitor.slow)]
     return SlowRequests(threshold_ms=call.parts.monitor.slow_ms, requests=rows)
+
+
+@cache
+def _script() -> bytes:
+    return resources.files("tastemaker.serve").joinpath("static", "tastemaker.js").read_bytes()
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from tastemaker.serve.wire import (
+from tastemaker.wire.bodies import (
     Body,
     EventBody,
     Filter,
