@@ -38,8 +38,8 @@ def serve() -> None:
     from tastemaker.serve.batcher import Batcher
     from tastemaker.serve.monitor import Monitor
     from tastemaker.serve.service import Service
-    from tastemaker.wire.bodies import Answer, EventsTaken, Shelf
     from tastemaker.store.base import open_store
+    from tastemaker.wire.bodies import Answer, EventsTaken, Shelf
 
     ready = Answer(
         recommendation_id="01J8Z3V5Q0M9K7N2T4R6W8Y0AB",

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from tastemaker.serve.registry import Registry
     from tastemaker.serve.route import Table
     from tastemaker.serve.service import Service
-    from tastemaker.wire.bodies import Answer
     from tastemaker.store.base import Store
+    from tastemaker.wire.bodies import Answer
 
 
 @dataclass(slots=True)
