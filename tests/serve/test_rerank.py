@@ -13,7 +13,7 @@ from tastemaker.data.schema import FeatureSchema
 from tastemaker.data.vocabulary import Vocabulary
 from tastemaker.models.sasrec import SASRec
 from tastemaker.recommend.recommender import Recommender
-from tastemaker.serve.wire import ItemBody
+from tastemaker.wire.bodies import ItemBody
 
 
 def reader(count: int = 30) -> Recommender:

@@ -17,8 +17,8 @@ StoreUrl = Annotated[
     str,
     typer.Option(
         "--store",
-        envvar="TASTEMAKER_STORE",
         metavar="URL",
+        envvar="TASTEMAKER_STORE",
         help="sqlite:///FILE or postgresql://…; SQLite in this folder unless given.",
     ),
 ]
@@ -36,44 +36,23 @@ def serve(
         ),
     ] = None,
     store: StoreUrl = DEFAULT_STORE,
-    host: Annotated[
-        str, typer.Option(envvar="TASTEMAKER_HOST", metavar="ADDRESS", help="Where to listen; 0.0.0.0 for everybody.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(envvar="TASTEMAKER_PORT", min=0, max=65535, help="0 takes any free one.")] = 8000,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen; 0.0.0.0 for everybody.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 8000,
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen to the network although there is no key.")] = False,
     models: Annotated[
         Path | None,
-        typer.Option(
-            envvar="TASTEMAKER_MODELS",
-            metavar="DIR",
-            help="Folder of model versions; beside the store unless given.",
-            show_default=False,
-        ),
+        typer.Option(metavar="DIR", help="Folder of model versions; beside the store unless given.", show_default=False),
     ] = None,
     origin: Annotated[
         list[str] | None,
-        typer.Option(
-            envvar="TASTEMAKER_ORIGINS",
-            metavar="ORIGIN",
-            help="A page's origin that may use browser keys; repeatable.",
-            show_default=False,
-        ),
+        typer.Option(metavar="ORIGIN", help="A page's origin that may use browser keys; repeatable.", show_default=False),
     ] = None,
     rate_limit: Annotated[
-        float | None,
-        typer.Option(
-            envvar="TASTEMAKER_RATE_LIMIT", min=0.01, metavar="N", help="Requests a second of each key.", show_default=False
-        ),
+        float | None, typer.Option(min=0.01, metavar="N", help="Requests a second of each key.", show_default=False)
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(
-            envvar="TASTEMAKER_THREADS",
-            min=1,
-            metavar="N",
-            help="Threads of the model; all cores but one unless given.",
-            show_default=False,
-        ),
+        typer.Option(min=1, metavar="N", help="Threads of the model; all cores but one unless given.", show_default=False),
     ] = None,
     slow_ms: Annotated[float, typer.Option(min=0, metavar="MS", help="Requests this slow are captured.")] = 250.0,
     access_log: Annotated[bool, typer.Option(help="A line of JSON for each request on standard error.")] = True,
