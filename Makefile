@@ -19,10 +19,10 @@ export UV_LINK_MODE ?= copy
 export UV_COMPILE_BYTECODE ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slow check format bench docs lock clean
+.PHONY: help setup demo test slow chaos check format bench bench-serve docs lock clean
 
 help:    ## list the targets
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 13
 
 setup: $(VENV)/.ok ## make the environment in .venv, with the `tastemaker` command in it
 
@@ -42,6 +42,9 @@ test: setup ## all tests but the slow ones
 slow: setup ## the slow tests (minutes each)
 	$(BIN)/python -m pytest -q -m slow
 
+chaos: setup ## the long forms of kills, swaps, overload, faults and soak (hours); results in bench/results
+	$(BIN)/python -m bench.serve.chaos
+
 check: setup ## lint, format, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,6 +57,9 @@ format: setup ## let ruff rewrite what it can
 
 bench: setup ## the speed benchmarks (results go to bench/results)
 	$(BIN)/python -m bench
+
+bench-serve: setup ## the service against its bars (builds its world once; ONLY="recommend ingest" for some cases)
+	$(BIN)/python -m bench.serve.run $(if $(ONLY),--only $(ONLY))
 
 docs: setup ## write the reference from the code and build the documentation site into site/
 	$(BIN)/python scripts/make_reference.py

@@ -2,6 +2,7 @@
 
     evaluate_speed   judging 30 k users × 41 k items
     prepare_20m      20 million events to a dataset
+    store_ingest     events into the store and questions to it, 10 million stored
     train_speed      SASRec: CPU seconds an epoch, against the floor
 
 `bench/peers` compares with other libraries, which need environments of their own: see its README.
@@ -15,7 +16,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NAMES = ("evaluate_speed", "prepare_20m", "train_speed")
+NAMES = ("evaluate_speed", "prepare_20m", "store_ingest", "train_speed")
 
 
 def main() -> int:

@@ -14,9 +14,9 @@ import hypothesis
 import pytest
 import torch
 
-# Processes that tests start too: with two threads a killed and resumed run was once seen to end with other bits (docs/log.md).
+# Learning tests on tiny worlds run an order of magnitude faster on one thread, in processes that tests start too.
 os.environ["OMP_NUM_THREADS"] = "1"
-torch.set_num_threads(1)  # learning tests on tiny worlds run an order of magnitude faster so
+torch.set_num_threads(1)
 
 hypothesis.settings.register_profile("tastemaker", deadline=None)  # a busy machine is not a failure
 hypothesis.settings.load_profile("tastemaker")
@@ -108,3 +108,12 @@ def own_cluster() -> Iterator[Cluster]:
 def postgres(cluster: Cluster) -> str:
     """The URL of an empty database."""
     return cluster.url()
+
+
+@pytest.fixture
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Torch on two threads, here and in processes that the test starts."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from tastemaker.experiment.ledger import Ledger
 from tastemaker.experiment.result import RunResult
@@ -136,7 +137,7 @@ def test_resuming_with_other_settings_is_refused(shop):
     assert "other settings" in result.stderr
 
 
-def test_a_killed_run_is_unfinished_and_goes_on_to_the_same_end(shop):
+def test_a_killed_run_is_unfinished_and_goes_on_to_the_same_end(shop, two_threads):
     settings = ["--set", "train.epochs=6", "--set", "evaluate.baselines=[]", "--set", "train.patience=99"]
     whole = shop.json("train", shop.config, *settings, "--out", shop.folder / "whole")
     out = shop.folder / "killed"
@@ -152,7 +153,9 @@ def test_a_killed_run_is_unfinished_and_goes_on_to_the_same_end(shop):
     status = {run.folder: run.status for run in Ledger().runs()}[out.resolve()]
     assert status == "unfinished"
 
+    torch.set_num_threads(1)  # it goes on with the threads it began with, not with those it finds
     resumed = shop.json("train", shop.config, *settings, "--resume")  # found by its config alone
+    assert torch.get_num_threads() == 1
     assert resumed["run"] == str(out.resolve())
     assert resumed["test"] == whole["test"]
     assert resumed["epochs"] == whole["epochs"]

@@ -115,6 +115,18 @@ def test_items_and_users_are_put_changed_read_and_removed(server: Server) -> Non
     assert server.client.get("/v1/users/new").status_code == 404
 
 
+def test_a_list_for_everybody_forgets_a_removed_item_at_once(server: Server) -> None:
+    for verb, path, body in (("PATCH", "hidden", {"hidden": True}), ("DELETE", "gone", None)):
+        name = f"/v1/items/top-{path}"
+        assert server.client.put(name, json={"categories": [path]}).status_code == 200
+        for which in ("latest", "popular"):
+            asked = f"/v1/{which}?category={path}"
+            assert [one["item_id"] for one in server.client.get(asked).json()["items"]] == [f"top-{path}"]
+        assert server.client.request(verb, name, json=body).status_code in (200, 204)
+        for which in ("latest", "popular"):
+            assert server.client.get(f"/v1/{which}?category={path}").json()["items"] == []
+
+
 def test_rows_come_as_json_or_as_lines(server: Server) -> None:
     rows = [{"item_id": f"r{n}", "categories": ["rows"]} for n in range(3)]
     taken = server.client.post("/v1/items:batch", json={"items": [*rows, {"categories": []}]})

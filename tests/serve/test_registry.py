@@ -252,9 +252,10 @@ def _add_and_die(url, folder, moment):
     registry.add(folder, "shop")
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("moment", ["copying", "moving", "entering"])
 def test_a_kill_while_a_version_is_taken_in_leaves_none_and_the_next_try_is_whole(registry, artifacts, moment):
-    process = multiprocessing.get_context("spawn").Process(
+    process = multiprocessing.get_context("fork").Process(
         target=_add_and_die, args=(registry.store.url, artifacts / "good", moment)
     )
     process.start()

@@ -26,7 +26,10 @@ def write(url: str, ledger: int, starts: list[int]) -> None:
         number = starts[thread]
         while True:
             names = [f"{thread}-{number}-{place}" for place in range(SIZE)]
-            events = [Event(f"u{number % 7}", f"i{place}", 1_700_000_000_000_000 + number, event_id=name) for place, name in enumerate(names)]
+            events = [
+                Event(f"u{number % 7}", f"i{place}", 1_700_000_000_000_000 + number, event_id=name)
+                for place, name in enumerate(names)
+            ]
             store.add_events(events)
             os.write(ledger, (json.dumps(names) + "\n").encode())
             number += 1

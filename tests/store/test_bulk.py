@@ -19,7 +19,13 @@ NOW = 1_700_000_000_000_000
 def world(number: int = 600, seed: int = 1) -> list[Event]:
     draw = random.Random(seed)
     return [
-        Event(f"u{draw.randrange(20)}", f"i{draw.randrange(9)}", NOW + draw.randrange(9000) * HOUR, draw.choice(["view", "buy"]), draw.random())
+        Event(
+            f"u{draw.randrange(20)}",
+            f"i{draw.randrange(9)}",
+            NOW + draw.randrange(9000) * HOUR,
+            draw.choice(["view", "buy"]),
+            draw.random(),
+        )
         for _ in range(number)
     ]
 
@@ -63,7 +69,11 @@ def test_a_table_at_once_is_the_same_as_event_by_event(store, tmp_path, append):
 
 
 def test_the_indexes_are_there_afterwards(store):
-    names = "SELECT name FROM sqlite_master WHERE type = 'index'" if store.db.dialect == "sqlite" else "SELECT indexname FROM pg_indexes"
+    names = (
+        "SELECT name FROM sqlite_master WHERE type = 'index'"
+        if store.db.dialect == "sqlite"
+        else "SELECT indexname FROM pg_indexes"
+    )
     with store.db.cursor() as cursor:
         cursor.execute(names)
         before = sorted(cursor.fetchall())
@@ -82,7 +92,10 @@ def test_a_store_with_events_takes_more_only_when_asked(store):
 
 def test_columns_may_be_missing_and_ids_numbers(store):
     load_events(store, pa.table({"user_id": [1, 1], "item_id": pa.array([7, 8], pa.int32())}))
-    assert [(one.item_id, one.time, one.kind, one.value) for one in store.history("1")] == [("7", 0, "view", 1.0), ("8", 0, "view", 1.0)]
+    assert [(one.item_id, one.time, one.kind, one.value) for one in store.history("1")] == [
+        ("7", 0, "view", 1.0),
+        ("8", 0, "view", 1.0),
+    ]
 
 
 @pytest.mark.parametrize(

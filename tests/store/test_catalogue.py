@@ -64,7 +64,9 @@ def test_items_page_by_id(store):
 
 
 @pytest.mark.parametrize(
-    "bad", [Item(""), Item("x", {"a": object()}), Item("x", embedding=(math.nan,)), Item("x", expires_at=10**18)], ids=["id", "json", "nan", "time"]
+    "bad",
+    [Item(""), Item("x", {"a": object()}), Item("x", embedding=(math.nan,)), Item("x", expires_at=10**18)],
+    ids=["id", "json", "nan", "time"],
 )
 def test_a_batch_with_a_bad_item_changes_nothing(store, bad):
     with pytest.raises(DataError):

@@ -33,7 +33,9 @@ def test_many_histories_come_in_the_order_asked(store):
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(user=ids, item=ids, event=ids, kind=ids, stamp=st.sampled_from([-31_536_000_000_000, -1, 0, NOW, 4_070_908_800_000_000]))
 def test_any_id_and_time_comes_back_as_it_went_in(store, user, item, event, kind, stamp):
-    store.add_events([Event(user, item, stamp, kind, event_id=event, session_id=event, recommendation_id=event, extra={item: [event]})])
+    store.add_events(
+        [Event(user, item, stamp, kind, event_id=event, session_id=event, recommendation_id=event, extra={item: [event]})]
+    )
     sent = Event(user, item, stamp, kind, event_id=event, session_id=event, recommendation_id=event, extra={item: [event]})
     assert sent in store.events(user_id=user).rows or store.add_events([sent]) == Taken(0, 1)
     assert item in store.seen([user])[0] or store.add_events([sent]) == Taken(0, 1)
@@ -83,7 +85,9 @@ def test_seen_is_exact_for_a_long_history(store):
 
 
 def test_events_page_newest_first_by_user_item_and_kind(store):
-    store.add_events([Event(f"u{n % 2}", f"i{n % 3}", NOW + n, "buy" if n % 5 == 0 else "view", event_id=f"e{n}") for n in range(30)])
+    store.add_events(
+        [Event(f"u{n % 2}", f"i{n % 3}", NOW + n, "buy" if n % 5 == 0 else "view", event_id=f"e{n}") for n in range(30)]
+    )
 
     def pages(**asked):
         found, cursor = [], None
@@ -102,7 +106,9 @@ def test_events_page_newest_first_by_user_item_and_kind(store):
     assert pages(kind="never") == pages(user_id="nobody") == []
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "é", "W10", "WyJhIl0", "WzEsMl0", "W3RydWVd", "WzFlNDAwXQ", "WzEwMDAwMDAwMDAwMDAwMDAwMDAwMF0"])
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "é", "W10", "WyJhIl0", "WzEsMl0", "W3RydWVd", "WzFlNDAwXQ", "WzEwMDAwMDAwMDAwMDAwMDAwMDAwMF0"]
+)
 def test_a_forged_cursor_is_an_error_of_the_caller(store, cursor):
     for ask in (store.events, store.items, store.users, store.dead_letters, store.audit_log):
         with pytest.raises(RequestError) as caught:

@@ -21,7 +21,13 @@ def batches(number: int = 12, size: int = 25) -> list[list[Event]]:
     draw = random.Random(3)
     return [
         [
-            Event(f"u{draw.randrange(9)}", f"i{draw.randrange(12)}", NOW + draw.randrange(400) * HOUR, draw.choice(["view", "buy"]), event_id=f"{b}-{n}")
+            Event(
+                f"u{draw.randrange(9)}",
+                f"i{draw.randrange(12)}",
+                NOW + draw.randrange(400) * HOUR,
+                draw.choice(["view", "buy"]),
+                event_id=f"{b}-{n}",
+            )
             for n in range(size)
         ]
         for b in range(number)
@@ -61,7 +67,9 @@ def test_batches_sent_thrice_reordered_and_at_once_give_one_state(store, backend
 def test_two_stores_on_one_database_see_each_others_writes(store, url):
     with open_store(url) as other, ThreadPoolExecutor(8) as threads:
         sent = batches()
-        taken = list(threads.map(lambda pair: pair[0].add_events(pair[1]), [(one, batch) for batch in sent for one in (store, other)]))
+        taken = list(
+            threads.map(lambda pair: pair[0].add_events(pair[1]), [(one, batch) for batch in sent for one in (store, other)])
+        )
         assert sum(one.accepted for one in taken) == 12 * 25
         assert state(store) == state(other)
         other.put_items([])
@@ -92,7 +100,9 @@ def test_a_poisoned_call_among_many_fails_alone(store):
     def send(n: int) -> Taken | str:
         started.wait()
         try:
-            return store.add_events([Event(f"u{n}", "i", NOW), Event("\udc00" if n == 4 else "ok", "i", NOW)], [Rejected(0, "c", "d")])
+            return store.add_events(
+                [Event(f"u{n}", "i", NOW), Event("\udc00" if n == 4 else "ok", "i", NOW)], [Rejected(0, "c", "d")]
+            )
         except DataError:
             return "refused"
 

@@ -40,7 +40,10 @@ def test_a_store_of_the_first_version_opens_and_works(tmp_path):
     connection.close()
     with open_store(str(path)) as store:
         assert store.verify()
-        assert store.history("anna") == [Done("a", 1_700_000_000_000_000, "view", 1.0), Done("b", 1_700_000_000_000_001, "buy", 2.5)]
+        assert store.history("anna") == [
+            Done("a", 1_700_000_000_000_000, "view", 1.0),
+            Done("b", 1_700_000_000_000_001, "buy", 2.5),
+        ]
         assert store.seen(["anna", "bob"]) == [{"a", "b"}, {"a"}]
         assert store.counts(0) == {"a": 2, "b": 1}
         assert store.item("a") == Item("a", {"title": "A"}, ("x",)) and store.user("anna") == User("anna", {"age": 30})

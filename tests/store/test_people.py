@@ -54,7 +54,10 @@ def test_merging_and_sending_again_counts_nothing_twice(store):
 def full_of_canary(store):
     store.put_users([User(CANARY, {"mail": CANARY + "@x"})])
     store.add_events(
-        [Event(CANARY, f"i{n}", NOW + n, event_id=f"e-{CANARY}-{n}", session_id=f"s-{CANARY}", extra={"q": CANARY}) for n in range(300)],
+        [
+            Event(CANARY, f"i{n}", NOW + n, event_id=f"e-{CANARY}-{n}", session_id=f"s-{CANARY}", extra={"q": CANARY})
+            for n in range(300)
+        ],
         [Rejected(0, "too_old", "too old", {"user_id": CANARY, "item_id": "x"}), Rejected(1, "c", "d", {"user_id": "other"})],
     )
     store.add_events([Event("other", "i1", NOW)])

@@ -43,7 +43,13 @@ def test_counts_are_events_in_the_window_and_windows_add_up(store, monkeypatch):
         return Counter(one.item_id for one in events if since <= one.time < until and (kinds is None or one.kind in kinds))
 
     end = NOW + 201 * HOUR
-    for since, until in ((NOW, end), (NOW + 5 * HOUR + 7, NOW + 190 * HOUR + 1), (NOW + HOUR, NOW + 2 * HOUR), (end, end), (0, NOW)):
+    for since, until in (
+        (NOW, end),
+        (NOW + 5 * HOUR + 7, NOW + 190 * HOUR + 1),
+        (NOW + HOUR, NOW + 2 * HOUR),
+        (end, end),
+        (0, NOW),
+    ):
         assert store.counts(since, until) == expected(since, until)
         assert store.counts(since, until, ["buy"]) == expected(since, until, ["buy"])
     assert store.counts(NOW + 30 * HOUR) == expected(NOW + 30 * HOUR, end)

@@ -91,6 +91,34 @@ def test_a_killed_and_resumed_run_ends_bit_equal(case, tmp_path):
     assert [record.epoch for record in records if record.complete] == [4, 5, 6]
 
 
+@each_setting
+def test_two_threads_give_the_same_weights_each_time(case, two_threads):
+    # torch shares an operation among threads from 32,768 numbers on; few items, so that many rows meet in one gradient
+    users, batch = (200, 5000) if case.startswith("sasrec") else (900, 34_000)
+    if case == "mf-in-batch":
+        users, batch = 50, 1000  # whose scores grow with the square
+    each, schema = 40, FeatureSchema(users + 2, num_items=42)
+    draw, rows = np.random.default_rng(0), users * each
+    data = Interactions(
+        np.repeat(np.arange(2, 2 + users), each).astype(np.int32),
+        draw.integers(2, 42, rows).astype(np.int32),
+        np.arange(rows, dtype=np.int64),
+        draw.integers(1, 6, rows).astype(np.float32),
+        np.zeros(rows, np.int8),
+        np.full(rows, -1, np.int8),
+    )
+    config = TrainConfig(epochs=1, batch_targets=batch, learning_rate=0.01, seed=5, **SETTINGS[case])
+    models = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        if case.startswith("sasrec"):
+            models.append(SASRec(SASRec.Config(dim=8, blocks=1, max_length=40, dropout=0.3), schema))
+        else:
+            models.append(MF(MF.Config(dim=6, dropout=0.2), schema))
+        list(train(models[-1], data, config))
+    assert _equal(*models)
+
+
 def test_another_seed_gives_other_weights():
     config = TrainConfig(epochs=1, batch_targets=32, seed=6)
     other = _model("sasrec")

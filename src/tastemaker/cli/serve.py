@@ -112,10 +112,11 @@ def serve(
         telemetry=telemetry,
         settings={**settings, "http": http},
     )
-    run(plan, _address, _json if as_json else _ready)
+    run(plan, tell_address, _json if as_json else tell_ready)
 
 
-def _address(url: str, is_open: bool) -> None:
+def tell_address(url: str, is_open: bool) -> None:
+    """Says where it listens, and to whom."""
     say(f"listening on {url}; the page of the API is {url}/docs")
     if is_open:
         say("open: whoever reaches this address may do everything, until the first `tastemaker keys create`")
@@ -123,7 +124,8 @@ def _address(url: str, is_open: bool) -> None:
         say("each request needs a key: `tastemaker keys create` makes one")
 
 
-def _ready(started: Started) -> None:
+def tell_ready(started: Started) -> None:
+    """Prints three commands that work: a list, an event, and the list that knows the event."""
     key = "" if started.open else ' -H "Authorization: Bearer $KEY"'
     post = f"curl{key} -H 'Content-Type: application/json'"
     item = (started.item or "ITEM").replace("\\", "\\\\").replace('"', '\\"').replace("'", "'\\''")

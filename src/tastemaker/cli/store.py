@@ -16,7 +16,10 @@ DEFAULT_STORE = "tastemaker.db"
 StoreUrl = Annotated[
     str,
     typer.Option(
-        "--store", metavar="URL", envvar="TASTEMAKER_STORE", help="sqlite:///FILE, a file, or postgresql://USER@HOST/DB (or TASTEMAKER_STORE)."
+        "--store",
+        metavar="URL",
+        envvar="TASTEMAKER_STORE",
+        help="sqlite:///FILE, a file, or postgresql://USER@HOST/DB (or TASTEMAKER_STORE).",
     ),
 ]
 
@@ -32,7 +35,9 @@ def import_(
     store: StoreUrl = DEFAULT_STORE,
     items: Annotated[str | None, typer.Option(metavar="FILE", help="The catalogue; a folder brings its own.")] = None,
     users: Annotated[str | None, typer.Option(metavar="FILE", help="What is known of users; a folder brings its own.")] = None,
-    append: Annotated[bool, typer.Option("--append", help="Add to events that are there; the same again is there twice.")] = False,
+    append: Annotated[
+        bool, typer.Option("--append", help="Add to events that are there; the same again is there twice.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Bring events, items and users into a store, made where there is none. All events come in, or none."""

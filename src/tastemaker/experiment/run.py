@@ -91,8 +91,7 @@ def train_run(
     if resuming and (folder / REPORT).exists():
         logger.info("run %s is finished already", run.id)
         return RunResult.read(folder)
-    with holding(folder), _logging_to(folder / _LOG):
-        _begin(folder, run, config)
+    with holding(folder), _logging_to(folder / _LOG), _threads(_begin(folder, run, config)):
         ledger.begin(run)
         logger.info("run %s %s in %s", run.id, "goes on" if resuming else "starts", folder)
         try:
@@ -340,16 +339,31 @@ def _place(config: Config, out: Path | None, resume: bool, ledger: Ledger) -> tu
     return folder, Run(name if count == 1 else f"{name}-{count}", folder, config.model_name, config.hash, now), False
 
 
-def _begin(folder: Path, run: Run, config: Config) -> None:
-    if not (folder / _START).exists():
-        (folder / _CONFIG).write_text(config.to_toml(), encoding="utf-8")
-        start = {"id": run.id, "model": run.model, "config_hash": run.config_hash, "started": run.started}
-        _write_whole(folder / _START, json.dumps(start, indent=2) + "\n")
+def _begin(folder: Path, run: Run, config: Config) -> int:
+    """Writes down what the run was started with, unless it is there; returns how many threads that was."""
+    now = config.train.threads or torch.get_num_threads()
+    if (folder / _START).exists():
+        return int(json.loads((folder / _START).read_text(encoding="utf-8")).get("threads", now))
+    (folder / _CONFIG).write_text(config.to_toml(), encoding="utf-8")
+    start = {"id": run.id, "model": run.model, "config_hash": run.config_hash, "started": run.started, "threads": now}
+    _write_whole(folder / _START, json.dumps(start, indent=2) + "\n")
+    return now
 
 
 def _started(folder: Path) -> Run:
     start = json.loads((folder / _START).read_text(encoding="utf-8"))
     return Run(start["id"], folder, start["model"], start["config_hash"], start["started"])
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """The last bits of a sum depend on how many threads share it, so a run goes on with as many as it began with."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -73,7 +73,7 @@ class MF(RetrievalModel):
             self.high.copy_(values.max())
 
     def encode_user(self, query: Query) -> Tensor:
-        vectors, bias = self.user_embedding(query.users), self.user_bias[query.users]
+        vectors, bias = self.user_embedding(query.users), self.user_bias.index_select(0, query.users)
         if not self.training:
             trained = self.trained[query.users]
             if not bool(trained.all()):
@@ -84,7 +84,7 @@ class MF(RetrievalModel):
 
     def encode_item(self, codes: Tensor | None = None) -> Tensor:
         vectors: Tensor = self.item_embedding.weight if codes is None else self.item_embedding(codes)
-        bias: Tensor = self.item_bias if codes is None else self.item_bias[codes]
+        bias: Tensor = self.item_bias if codes is None else self.item_bias.index_select(0, codes.flatten()).view(codes.shape)
         return torch.cat([vectors, torch.ones_like(bias).unsqueeze(-1), bias.unsqueeze(-1)], dim=-1)
 
     def score_each(self, query: Query, items: Tensor) -> Tensor:

@@ -37,10 +37,10 @@ def boosted(
         weights: above 0, one a mask.
         spread: 1, or what takes its place; an array is broadcast against the scores (one number a row: (rows, 1)).
     """
-    shift = np.zeros(scores.shape[-1])
+    shift = np.zeros(scores.shape[-1], np.float32)
     for mask, weight in zip(masks, weights, strict=True):
-        shift[mask] += np.log(weight)
-    return (scores + np.asarray(spread, np.float32) * shift.astype(np.float32)).astype(np.float32)
+        shift += mask * np.float32(np.log(weight))
+    return (scores + np.asarray(spread, np.float32) * shift).astype(np.float32)
 
 
 def max_per(codes: np.ndarray, caps: Sequence[tuple[Labels, int]], limit: int) -> np.ndarray:

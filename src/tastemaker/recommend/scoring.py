@@ -31,7 +31,7 @@ class Scoring:
         self._blind: Tensor | None = None
         if isinstance(model, RetrievalModel):
             with torch.inference_mode():
-                self.vectors = self._with_newcomers(model.encode_item())
+                self.vectors = self._with_newcomers(model.encode_item().detach())
 
     def __call__(self, query: Query, items: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
         """Scores of a query: (batch, size), or (batch, candidates) for item codes `items`, int64 (candidates,).

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tastemaker.serve.route import Table
     from tastemaker.serve.service import Service
     from tastemaker.store.base import Store
+    from tastemaker.wire.bodies import Answer
 
 
 @dataclass(slots=True)
@@ -36,6 +37,8 @@ class Parts:
     table: Table
     document: bytes = b""
     """the OpenAPI document"""
+    listed: dict[tuple[Any, ...], tuple[float, Answer]] = field(default_factory=dict)
+    """lists for everybody of the last moment, and when they were made"""
 
 
 @dataclass(slots=True)

@@ -77,11 +77,7 @@ def _rule(rule: SeenRule) -> Rule:
 
 def past_of(user: str, events: Sequence[Done], view: View) -> Past:
     """A stored history in codes; a user without events has no code either."""
-    past = Past()
-    for event in events:
-        code = view.code(event.item_id)
-        if code is not None:
-            past.add(code, event.time, event.value)
-    if events:
-        past.user_code = view.user_codes.get(user, UNKNOWN)
-    return past
+    held, size = view.codes.get, view.size
+    met = [(code, event.time, event.value) for event in events if (code := held(event.item_id, size)) < size]
+    codes, times, values = map(list, zip(*met, strict=True)) if met else ([], [], [])
+    return Past(codes, times, values, view.user_codes.get(user, UNKNOWN) if events else UNKNOWN)

@@ -70,6 +70,9 @@ class Runner:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def _run(self) -> None:
         while not self._over:
@@ -83,8 +86,6 @@ class Runner:
                 logger.warning("jobs cannot be looked for: %s", error)
             self._wake.wait(self.settings.poll_seconds)
             self._wake.clear()
-        if self._lock is not None:
-            self._lock.close()
 
     def _elected(self) -> bool:
         """Whether this process runs the jobs of the folder; on becoming so, jobs of a process that died are queued again."""
@@ -149,7 +150,7 @@ class Runner:
             self._put(replace(job, state="queued"), phase="queued")
         elif state:
             self._end(job, state, **({"error": told["error"]} if state == "failed" else {}))
-        elif process.returncode == 0 and "result" in told:
+        elif "result" in told:
             self._end(job, "done", **told["result"])
         elif process.returncode < 0:
             self._again(
@@ -210,10 +211,10 @@ class Runner:
             self._put(replace(job, state="queued"), phase="queued", kills=kills)
 
     def _end(self, job: Job, state: Any, **detail: Any) -> None:
-        job = self._put(replace(job, state=state, progress=1.0 if state == "done" else job.progress), phase=state, **detail)
-        logger.info("job %s is %s", job.job_id, state)
         shutil.rmtree(self.folder / job.job_id, ignore_errors=True)
         (self.folder / f"{job.job_id}.err").unlink(missing_ok=True)
+        self._put(replace(job, state=state, progress=1.0 if state == "done" else job.progress), phase=state, **detail)
+        logger.info("job %s is %s", job.job_id, state)
 
     def _put(self, job: Job, **detail: Any) -> Job:
         job = replace(job, updated=now(), detail={**job.detail, **detail})

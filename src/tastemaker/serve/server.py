@@ -140,9 +140,11 @@ def serve(plan: Plan, on_address: Callable[[str, bool], None], on_ready: Callabl
         on_address(url, open_)
         thread = threading.Thread(target=bring_up, name="bring-up")
         thread.start()
-        with _harmless(signal.SIGTERM):
-            server.run(sockets=[listening])
-        thread.join()
+        try:
+            with _harmless(signal.SIGTERM):
+                server.run(sockets=[listening])
+        finally:
+            thread.join()
         if failed:
             raise failed[0]
 
@@ -162,7 +164,7 @@ def _take_model(
     assert registry is not None
     stack.callback(registry.watch(take).start().stop)
     if store.url != "memory:":
-        stack.callback(Runner(registry, jobs).start().stop)
+        stack.callback(Runner(registry, jobs, url=plan.store).start().stop)
 
 
 def _config(application: Any) -> uvicorn.Config:

@@ -46,7 +46,8 @@ class Counts:
         laid = self.laid
         if laid is not None and laid[0] == view.base and laid[1] == view.size:
             return laid[2]
-        codes = np.fromiter((view.code(item) or 0 for item in self.ids), np.int64, len(self.ids))
+        codes = np.fromiter((view.codes.get(item, 0) for item in self.ids), np.int64, len(self.ids))
+        codes[codes >= view.size] = 0
         line = np.zeros(view.size, np.float32)
         line[codes] = self.numbers
         line[0] = 0

@@ -276,7 +276,10 @@ class Store(Protocol):
 
     # answers
     def add_answers(self, answers: Sequence[Shown]) -> None:
-        """Keeps what was shown."""
+        """Keeps what was shown; the first of an id stays.
+
+        Does not wait for the disk: survives a killed process, and a power cut only if the system wrote it out by then.
+        """
 
     def answer(self, recommendation_id: str) -> Shown | None:
         """None when unknown or past its retention."""
@@ -323,10 +326,10 @@ class Store(Protocol):
         """A consistent copy while in use; counts and checksums to verify it by."""
 
     def verify(self) -> Mapping[str, Any]:
-        """Checks the store's integrity; raises StoreError when damaged."""
+        """Checks the store's integrity; raises StoreError when damaged. Reads everything: seconds with millions of events."""
 
     def statistics(self) -> Mapping[str, int | float]:
-        """Rows of each table, bytes, bytes per event."""
+        """Rows of each table, bytes, bytes per event. Counts every row: seconds with millions of events."""
 
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...

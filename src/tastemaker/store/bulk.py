@@ -100,7 +100,7 @@ def _row_batches(table: pa.Table) -> Iterator[list[dict[str, Any]]]:
 
 def _properties(row: dict[str, Any]) -> dict[str, Any]:
     """What JSON can hold of a row: nulls and NaN are left out, times become RFC 3339 text."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, date | clock):
             found[name] = value.isoformat()
@@ -128,14 +128,8 @@ def _fill(store: SqlStore, connection: Any, columns: Sequence[np.ndarray]) -> No
     ends = np.flatnonzero(np.append(~same, True))
     lengths = np.diff(ends, prepend=-1)
     newest = [_or_none(times, ends - back, lengths > back) for back in range(tally.PER_USER)]
-    for start in range(0, len(ends), _ROWS):
-        part = slice(start, start + _ROWS)
-        rows = zip(
-            *(column[ends[part]].tolist() for column in (users, items, kinds)),
-            *(column[part].tolist() for column in newest),
-            strict=True,
-        )
-        store.db.insert(cursor, "seen", ("user_key", "item_key", "kind", "last", "second", "third"), list(rows))
+    for rows in _stretches([users[ends], items[ends], kinds[ends], *newest]):
+        store.db.insert(cursor, "seen", ("user_key", "item_key", "kind", "last", "second", "third"), rows)
     counted = np.concatenate([(ends - back)[lengths > back] for back in range(tally.PER_USER)])
     _fill_tallies(store, cursor, times[counted] // tally.HOUR, items[counted], kinds[counted])
 

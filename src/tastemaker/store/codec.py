@@ -27,9 +27,9 @@ def id_bytes(text: str, name: str = "id") -> bytes:
         found = text.encode()
     except (AttributeError, UnicodeEncodeError):
         raise DataError(f"{name} {ascii(text)[:80]}", expected="text without lone surrogates") from None
-    if not 0 < len(found) <= MAX_ID_BYTES:
-        raise DataError(f"{name} of {len(found)} bytes", expected=f"1 to {MAX_ID_BYTES} bytes of UTF-8")
-    return found
+    if 0 < len(found) <= MAX_ID_BYTES:
+        return found
+    raise DataError(f"{name} of {len(found)} bytes", expected=f"1 to {MAX_ID_BYTES} bytes of UTF-8")
 
 
 def asked_id(text: str) -> bytes:

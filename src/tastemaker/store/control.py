@@ -140,7 +140,7 @@ class Control(Part):
             query = query.where(audit.c.sequence < from_cursor(cursor, int)[0])
         with self.db.reading() as connection:
             rows = connection.execute(query).all()
-        found = [
+        found: list[Mapping[str, Any]] = [
             {"time": row.time, "actor": row.actor, "action": row.action, "detail": mapping(row.detail)} for row in rows[:limit]
         ]
         return Page(found, to_cursor(rows[limit - 1].sequence) if len(rows) > limit else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -129,12 +130,12 @@ def _put_file(path: Path, target: Path, *, replace: bool) -> None:
         )
     part = target.with_name(target.name + ".part")
     shutil.copyfile(path, part)
-    copy = sqlite3.connect(part)
-    try:
+    with contextlib.closing(sqlite3.connect(part)) as copy:
         _whole(copy, str(path))
-    finally:
-        copy.close()
     _sync(part)
+    if target.exists():  # nothing of the old one may be left in its log, should the machine stop between the next steps
+        with contextlib.suppress(sqlite3.DatabaseError), contextlib.closing(sqlite3.connect(target)) as old:
+            old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for ending in ("-wal", "-shm"):
         target.with_name(target.name + ending).unlink(missing_ok=True)
     part.rename(target)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,20 +22,23 @@ from sqlalchemy.dialects import postgresql, sqlite
 from tastemaker.errors import StoreError
 from tastemaker.store.schema import HEAD
 
+Pair = tuple[int, int, int]
+"""user, item and kind, as keys"""
 _REPLACE = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
-class Database:
+class Database(ABC):
     """Base of the two; a subclass says how to connect and brings the statements that differ."""
 
     mark: str
     """how a parameter is written in raw SQL"""
 
-    def __init__(self, engine: sa.Engine, name: str) -> None:
+    def __init__(self, engine: sa.Engine, name: str, writer: sa.Engine | None = None) -> None:
         self.engine, self.name = engine, name
+        self.writer = writer or engine
         self.dialect = engine.dialect.name
         self._turn = threading.RLock()
-        event.listen(engine, "begin", lambda connection: self._begin(connection))
+        event.listen(self.writer, "begin", self._begin)
 
     # transactions
 
@@ -58,6 +62,7 @@ class Database:
             except Exception as error:
                 if self.engine.dialect.is_disconnect(error, connection.driver_connection, None):  # type: ignore[arg-type]
                     connection.invalidate(error)
+                    self.engine.dispose()  # the others are as dead
                 raise
             finally:
                 connection.close()
@@ -69,19 +74,23 @@ class Database:
         `lazy` leaves out the wait for the disk: the write survives a killed process, and a power cut only if the system wrote it
         out in time (a fraction of a second to seconds).
         """
-        with self._turn, self.translated(), self.engine.connect() as connection:
+        with self._turn, self.translated(), self.writer.connect() as connection:
             connection = connection.execution_options(tastemaker_write="lazy" if lazy else "durable")
             with connection.begin():
                 yield connection
+            self.after_write(connection.connection.driver_connection)
 
     def _begin(self, connection: sa.Connection) -> None:
         mode = connection.get_execution_options().get("tastemaker_write")
         if mode:
             self.begin_write(connection.connection.driver_connection, lazy=mode == "lazy")
 
+    @abstractmethod
     def begin_write(self, connection: Any, *, lazy: bool) -> None:
         """Opens the transaction and takes the lock."""
-        raise NotImplementedError
+
+    def after_write(self, connection: Any) -> None:  # noqa: B027
+        """Called after each commit, while the turn is still ours."""
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -102,7 +111,7 @@ class Database:
         """What a driver's error means."""
         return StoreError(f"{self.name}: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}")
 
-    # statements
+    # statements that the two word differently; ids are bytes, `cursor` is the driver's
 
     def sql(self, text: str) -> str:
         """Raw SQL with `?` for parameters, as this driver writes them."""
@@ -114,13 +123,37 @@ class Database:
         rest = {column.name: insert.excluded[column.name] for column in table.columns if not column.primary_key}
         return insert.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=rest)
 
+    @abstractmethod
     def select_in(self, cursor: Any, text: str, values: Sequence[Any]) -> list[Any]:
         """Rows of `text`, which ends in `IN {}`, for any number of values."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def insert(self, cursor: Any, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Many new rows at once."""
+
+    @abstractmethod
+    def histories(self, cursor: Any, user_ids: Sequence[bytes], limit: int | None) -> list[list[Any]]:
+        """Of each user the newest events, newest first: time, item_key, kind, value."""
+
+    @abstractmethod
+    def seen(self, cursor: Any, user_ids: Sequence[bytes], kinds: Sequence[int] | None, since: int | None) -> list[list[int]]:
+        """Item keys of each user."""
+
+    @abstractmethod
+    def seen_of(self, cursor: Any, pairs: Sequence[Pair]) -> list[tuple[int | None, ...] | None]:
+        """The newest times of each pair, None where it was never seen."""
+
+    @abstractmethod
+    def new_seen(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> list[int]:
+        """Adds rows of `seen` whose pair is new; the places of the others, which stay as they were."""
+
+    @abstractmethod
+    def put_seen(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Rows of `seen`, in place of those of the same pair."""
 
     # life
 
-    def must_exist(self) -> None:
+    def must_exist(self) -> None:  # noqa: B027
         """Raises StoreError where opening would make a new database."""
 
     def prepare(self, *, migrate: bool) -> None:
@@ -151,23 +184,24 @@ class Database:
             found = reader.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
         return str(found) if found else None
 
-    def scrub(self) -> None:
+    def scrub(self) -> None:  # noqa: B027
         """After an erasure: what the database keeps besides its tables (its log) forgets too, as far as it can."""
 
+    @abstractmethod
     def check(self) -> Mapping[str, Any]:
         """Asks the database itself whether it is whole. Raises StoreError when it is not."""
-        raise NotImplementedError
 
+    @abstractmethod
     def size(self, cursor: Any) -> int:
-        """Bytes on disk."""
-        raise NotImplementedError
+        """Bytes of the tables and their indexes."""
 
+    @abstractmethod
     def backup(self, path: str) -> Mapping[str, Any]:
         """See `Store.backup`."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Closes all connections."""
+        self.writer.dispose()
         self.engine.dispose()
 
 

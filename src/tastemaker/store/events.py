@@ -138,7 +138,9 @@ class Events(Part):
             query = query.where(dead_letters.c.sequence < from_cursor(cursor, int)[0])
         with self.db.reading() as connection:
             rows = connection.execute(query).all()
-        found = [{"time": row.time, "code": row.code, "detail": row.detail, "raw": from_json(row.raw)} for row in rows[:limit]]
+        found: list[Mapping[str, Any]] = [
+            {"time": row.time, "code": row.code, "detail": row.detail, "raw": from_json(row.raw)} for row in rows[:limit]
+        ]
         return Page(found, to_cursor(rows[limit - 1].sequence) if len(rows) > limit else None)
 
     def add_answers(self, answers: Sequence[Shown]) -> None:

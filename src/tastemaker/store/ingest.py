@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from time import time_ns
 from typing import Any
 
 from tastemaker.errors import DataError
 from tastemaker.store import tally
 from tastemaker.store.base import Event, Rejected, Taken
-from tastemaker.store.codec import any_to_json, finite, id_bytes, sayable, time_of, to_json
-from tastemaker.store.database import Database
+from tastemaker.store.codec import EARLIEST, LATEST, any_to_json, finite, id_bytes, sayable, time_of, to_json
+from tastemaker.store.database import Database, Pair
 from tastemaker.store.names import Names, top
 
 COLUMNS = (
@@ -33,6 +33,9 @@ Row = tuple[bytes, bytes, bytes, int, float, bytes | None, bytes | None, bytes |
 """user, item, kind, time, value, event id, session, recommendation, position, extra"""
 
 
+_KINDS = {name: name.encode() for name in ("view", "cart", "purchase", "rating", "like")}
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One `add_events`, checked."""
@@ -48,21 +51,22 @@ def checked(events: Iterable[Event], rejected: Iterable[Rejected]) -> Call:
     Raises:
         DataError: an event cannot be kept as it is; none of the call is.
     """
-    now = time.time_ns() // 1000
+    now = time_ns() // 1000
     refused = [(now, sayable(one.code), sayable(one.detail), any_to_json(one.raw)) for one in rejected]
     return Call([_row(one) for one in events], refused)
 
 
 def _row(event: Event) -> Row:
-    position = event.position
+    # Called for each event that comes in: what is right is let through here, what is not gets its words from the codec.
+    position, time, value, kind = event.position, event.time, event.value, event.kind
     if position is not None and not (type(position) is int and 0 < position < 2**31):
         raise DataError(f"position {str(position)[:40]}", expected="a whole number from 1")
     return (
         id_bytes(event.user_id, "user_id"),
         id_bytes(event.item_id, "item_id"),
-        id_bytes(event.kind, "kind"),
-        time_of(event.time),
-        finite(event.value),
+        _KINDS.get(kind) or id_bytes(kind, "kind"),
+        time if type(time) is int and EARLIEST <= time <= LATEST else time_of(time),
+        value if type(value) is float and value - value == 0 else finite(value),
         None if event.event_id is None else id_bytes(event.event_id, "event_id"),
         None if event.session_id is None else id_bytes(event.session_id, "session_id"),
         None if event.recommendation_id is None else id_bytes(event.recommendation_id, "recommendation_id"),
@@ -121,19 +125,22 @@ class Ingest:
             return
         sequence = take_sequences(self._db, cursor, len(rows))
         self._db.insert(cursor, "events", COLUMNS, [(sequence + place, *row) for place, row in enumerate(rows)])
-        times: dict[tuple[int, int, int], list[int]] = {}
+        times: dict[Pair, list[int]] = {}
         for row in rows:
             times.setdefault(row[:3], []).append(row[3])
         pairs = sorted(times)
-        changes: Counter[tuple[int, int, int]] = Counter()
+        newest = [tally.newest(times[pair]) for pair in pairs]
+        known = self._db.new_seen(cursor, [seen_row(*one) for one in zip(pairs, newest, strict=True)])
+        before: list[list[int]] = [[] for _ in pairs]
         put = []
-        for pair, old in zip(pairs, self._db.seen_of(cursor, pairs), strict=True):
-            before = [stamp for stamp in old if stamp is not None] if old else []
-            after = tally.newest(before + times[pair])
-            if after != before:
-                put.append(seen_row(pair, after))
-                note(changes, pair, before, after)
+        for place, found in zip(known, self._db.seen_of(cursor, [pairs[place] for place in known]), strict=True):
+            before[place] = [stamp for stamp in found or () if stamp is not None]
+            newest[place] = tally.newest(before[place] + newest[place])
+            put.append(seen_row(pairs[place], newest[place]))
         self._db.put_seen(cursor, put)
+        changes: Counter[Pair] = Counter()
+        for pair, old, new in zip(pairs, before, newest, strict=True):
+            note(changes, pair, old, new)
         self.log(cursor, changes)
 
     def back(self, cursor: Any, user_ids: Sequence[bytes]) -> None:
@@ -142,7 +149,7 @@ class Ingest:
             digests = [(erased_digest(one, key),) for one in user_ids]
             cursor.executemany(self._db.sql("DELETE FROM erased WHERE digest = ?"), digests)
 
-    def log(self, cursor: Any, changes: Counter[tuple[int, int, int]]) -> None:
+    def log(self, cursor: Any, changes: Counter[Pair]) -> None:
         """Keeps changes of tallies, (hour, item, kind) -> how many more; within a write."""
         rows = [(*key, n) for key, n in changes.items() if n]
         self._db.insert(cursor, "tally_log", ("hour", "item_key", "kind", "n"), rows)
@@ -152,14 +159,12 @@ class Ingest:
             self._logged = 0
 
 
-def seen_row(pair: tuple[int, int, int], times: Sequence[int]) -> tuple[Any, ...]:
+def seen_row(pair: Pair, times: Sequence[int]) -> tuple[Any, ...]:
     """A row of `seen`."""
     return (*pair, *times, *[None] * (tally.PER_USER - len(times)))
 
 
-def note(
-    changes: Counter[tuple[int, int, int]], pair: tuple[int, int, int], before: Sequence[int], after: Sequence[int]
-) -> None:
+def note(changes: Counter[Pair], pair: Pair, before: Sequence[int], after: Sequence[int]) -> None:
     """Adds to `changes` what it means for the tallies that the newest times of a pair are others now."""
     for stamp in after:
         changes[stamp // tally.HOUR, pair[1], pair[2]] += 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,14 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from tastemaker.errors import MissingExtraError, StoreError
-from tastemaker.store.database import Database, without_password
+from tastemaker.store.database import Database, Pair, without_password
 
 SCHEMA = "tastemaker"
 LOCK = 0x7461737465  # "taste": the advisory lock of whoever writes
 CONNECT_SECONDS = 3
 LOCK_SECONDS = 15
+RESTED_SECONDS = 0.5
+"""A connection that rested longer is tried before it is used: a server restarted meanwhile costs no failed request."""
 
 
 class Postgres(Database):
@@ -38,7 +42,7 @@ class Postgres(Database):
             pool_size=16,
             max_overflow=16,
             pool_timeout=5,
-            pool_pre_ping=True,  # a server that was restarted costs no failed request
+            pool_use_lifo=True,
             connect_args={
                 "autocommit": True,
                 "connect_timeout": CONNECT_SECONDS,
@@ -55,13 +59,15 @@ class Postgres(Database):
         self.address = parsed.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
         """the URL without the password, for PostgreSQL's own programs"""
         event.listen(engine, "connect", self._connected)
+        event.listen(engine, "checkout", _ping)
+        event.listen(engine, "checkin", lambda connection, record: record.info.update(rested=time.monotonic()))
 
     @staticmethod
     def _connected(connection: Any, record: object) -> None:
         connection.prepare_threshold = 2
         connection.execute(f"SET search_path TO {SCHEMA}")
         connection.execute(f"SET lock_timeout = {int(LOCK_SECONDS * 1000)}")
-        connection.execute("SET idle_in_transaction_session_timeout = '60s'")
+        connection.execute("SET idle_in_transaction_session_timeout = '10min'")
         connection.execute("SET client_min_messages = warning")
 
     def begin_write(self, connection: Any, *, lazy: bool) -> None:
@@ -93,7 +99,6 @@ class Postgres(Database):
         return list(cursor.execute(text.replace("IN {}", "= ANY(%s)"), (list(values),)).fetchall()) if values else []
 
     def histories(self, cursor: Any, user_ids: Sequence[bytes], limit: int | None) -> list[list[Any]]:
-        """Newest first: time, item_key, kind, value."""
         cursor.execute(
             "SELECT asked.place, e.time, e.item_key, e.kind, e.value FROM unnest(%s::bytea[]) WITH ORDINALITY AS asked(user_id, place) "
             "JOIN users USING (user_id) CROSS JOIN LATERAL (SELECT time, sequence, item_key, kind, value FROM events "
@@ -107,7 +112,6 @@ class Postgres(Database):
         return found
 
     def seen(self, cursor: Any, user_ids: Sequence[bytes], kinds: Sequence[int] | None, since: int | None) -> list[list[int]]:
-        """Item keys of each user."""
         text = (
             "SELECT DISTINCT asked.place, seen.item_key FROM unnest(%s::bytea[]) WITH ORDINALITY AS asked(user_id, place) "
             "JOIN users USING (user_id) JOIN seen USING (user_key) WHERE true"
@@ -124,8 +128,7 @@ class Postgres(Database):
             found[place - 1].append(item)
         return found
 
-    def seen_of(self, cursor: Any, pairs: Sequence[tuple[int, int, int]]) -> list[tuple[Any, ...]]:
-        """Rows of `seen` for (user, item, kind), None where there is none."""
+    def seen_of(self, cursor: Any, pairs: Sequence[Pair]) -> list[tuple[int | None, ...] | None]:
         users, items, kinds = (list(column) for column in zip(*pairs, strict=True)) if pairs else ([], [], [])
         cursor.execute(
             "SELECT asked.place, last, second, third FROM unnest(%s::int[], %s::int[], %s::smallint[]) WITH ORDINALITY "
@@ -138,7 +141,6 @@ class Postgres(Database):
         return found
 
     def insert(self, cursor: Any, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-        """Many rows at once."""
         if len(rows) < 20:
             marks = ",".join(["(" + ",".join(["%s"] * len(columns)) + ")"] * len(rows))
             if rows:
@@ -150,8 +152,18 @@ class Postgres(Database):
             for row in rows:
                 copy.write_row(row)
 
+    def new_seen(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> list[int]:
+        if not rows:
+            return []
+        cursor.execute(
+            "INSERT INTO seen SELECT * FROM unnest(%s::int[], %s::int[], %s::smallint[], %s::bigint[], %s::bigint[], %s::bigint[]) "
+            "ON CONFLICT DO NOTHING RETURNING user_key, item_key, kind",
+            [list(column) for column in zip(*rows, strict=True)],
+        )
+        new = {tuple(row) for row in cursor}
+        return [place for place, row in enumerate(rows) if row[:3] not in new]
+
     def put_seen(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> None:
-        """(user, item, kind, last, second, third), replacing."""
         if not rows:
             return
         cursor.execute(
@@ -181,3 +193,12 @@ class Postgres(Database):
         from tastemaker.store.copies import dump
 
         return dump(self, Path(path))
+
+
+def _ping(connection: Any, record: Any, proxy: object) -> None:
+    """Asks a connection that was not used for a while whether it still works; the pool replaces one that does not."""
+    if time.monotonic() - record.info.get("rested", math.inf) > RESTED_SECONDS:
+        try:
+            connection.execute("")
+        except Exception as error:
+            raise sa.exc.DisconnectionError from error

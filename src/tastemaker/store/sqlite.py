@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 import tempfile
@@ -15,9 +16,14 @@ from sqlalchemy import event
 from sqlalchemy.pool import QueuePool
 
 from tastemaker.errors import StoreError
-from tastemaker.store.database import Database
+from tastemaker.store.database import Database, Pair
 
-PAGE_SIZE = int(__import__("os").environ.get("PS", 4096))
+PAGE_SIZE = 2048
+"""An event touches a page of each of three indexes, and a commit writes whole pages: small ones are half the bytes of usual ones."""
+LOG_SOFT, LOG_HARD = 32 << 20, 256 << 20
+"""The write-ahead log is copied into the file beside the writers each time it grew so much; at the hard limit they wait for it."""
+CACHE_WRITER, CACHE_READER = 256 << 20, 8 << 20
+"""bytes at most, for each connection"""
 BUSY_SECONDS = 15
 OLDEST = (3, 35, 0)
 """RETURNING, UPSERT and WITHOUT ROWID as used here"""
@@ -36,28 +42,33 @@ class SQLite(Database):
         if not self.path.parent.is_dir():
             raise StoreError(f"no folder {str(self.path.parent)!r}", expected="a file in a folder that is there")
         url = sa.URL.create("sqlite", database=str(self.path))
-        engine = sa.create_engine(
-            url,
-            poolclass=QueuePool,
-            pool_size=32,
-            max_overflow=96,
-            pool_timeout=BUSY_SECONDS,
-            connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "cached_statements": 256},
-        )
-        super().__init__(engine, "memory:" if self._folder else str(self.path))
+        options: dict[str, Any] = {
+            "poolclass": QueuePool,
+            "pool_timeout": BUSY_SECONDS,
+            "pool_use_lifo": True,
+            "connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False, "cached_statements": 256},
+        }
+        engine = sa.create_engine(url, pool_size=16, max_overflow=112, **options)
+        writer = sa.create_engine(url, pool_size=1, max_overflow=0, **options)  # one, so that its cache stays valid
+        super().__init__(engine, "memory:" if self._folder else str(self.path), writer)
         self._setup = threading.Lock()
-        event.listen(engine, "connect", self._connected)
+        self._log = Path(f"{self.path}-wal")
+        self._copied_at = 0
+        self._copier: threading.Thread | None = None
+        event.listen(engine, "connect", lambda connection, _: self._connected(connection, CACHE_READER))
+        event.listen(writer, "connect", lambda connection, _: self._connected(connection, CACHE_WRITER))
 
-    def _connected(self, connection: sqlite3.Connection, record: object) -> None:
+    def _connected(self, connection: sqlite3.Connection, cache: int) -> None:
         connection.isolation_level = None
         with self._setup:  # the first connection makes the file
             connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'OFF' if self._folder else 'FULL'}")
         connection.execute("PRAGMA temp_store = MEMORY")
-        connection.execute("PRAGMA cache_size = -65536")
+        connection.execute(f"PRAGMA cache_size = {-(cache >> 10)}")
         connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("PRAGMA wal_autocheckpoint = " + __import__("os").environ.get("AC","4000"))
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("PRAGMA journal_size_limit = 0")  # so that the size of the log tells how full it is
 
     def must_exist(self) -> None:
         if not self.path.is_file():
@@ -67,6 +78,28 @@ class SQLite(Database):
         if not self._folder:
             connection.execute(f"PRAGMA synchronous = {'NORMAL' if lazy else 'FULL'}")
         connection.execute("BEGIN IMMEDIATE")
+
+    def after_write(self, connection: sqlite3.Connection) -> None:
+        try:
+            size = self._log.stat().st_size
+        except FileNotFoundError:
+            return
+        if size > LOG_HARD:
+            connection.execute("PRAGMA wal_checkpoint(RESTART)")
+            self._copied_at = 0
+        elif size < self._copied_at:
+            self._copied_at = 0
+        elif size > self._copied_at + LOG_SOFT and (self._copier is None or not self._copier.is_alive()):
+            self._copied_at = size
+            self._copier = threading.Thread(target=self._copy_log, name="tastemaker-checkpoint", daemon=True)
+            self._copier.start()
+
+    def _copy_log(self) -> None:
+        with (
+            contextlib.suppress(StoreError),
+            self.cursor() as cursor,
+        ):  # what hinders it hinders the next write too, which tells
+            cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def error(self, error: BaseException) -> StoreError:
         text = str(error)
@@ -88,7 +121,6 @@ class SQLite(Database):
         return found
 
     def histories(self, cursor: Any, user_ids: Sequence[bytes], limit: int | None) -> list[list[Any]]:
-        """Newest first: time, item_key, kind, value."""
         text = (
             "SELECT time, item_key, kind, value FROM events WHERE user_key = (SELECT user_key FROM users WHERE user_id = ?) "
             "ORDER BY time DESC, sequence DESC LIMIT ?"
@@ -97,7 +129,6 @@ class SQLite(Database):
         return [cursor.execute(text, (user_id, most)).fetchall() for user_id in user_ids]
 
     def seen(self, cursor: Any, user_ids: Sequence[bytes], kinds: Sequence[int] | None, since: int | None) -> list[list[int]]:
-        """Item keys of each user."""
         text = "SELECT DISTINCT item_key FROM seen WHERE user_key = (SELECT user_key FROM users WHERE user_id = ?)"
         rest: list[Any] = []
         if kinds is not None:
@@ -108,17 +139,18 @@ class SQLite(Database):
             rest.append(since)
         return [[row[0] for row in cursor.execute(text, (user_id, *rest))] for user_id in user_ids]
 
-    def seen_of(self, cursor: Any, pairs: Sequence[tuple[int, int, int]]) -> list[tuple[Any, ...]]:
-        """Rows of `seen` for (user, item, kind), None where there is none."""
+    def seen_of(self, cursor: Any, pairs: Sequence[Pair]) -> list[tuple[int | None, ...] | None]:
         text = "SELECT last, second, third FROM seen WHERE user_key = ? AND item_key = ? AND kind = ?"
         return [cursor.execute(text, pair).fetchone() for pair in pairs]
 
     def insert(self, cursor: Any, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-        """Many rows at once."""
         cursor.executemany(f"INSERT INTO {table} ({','.join(columns)}) VALUES ({','.join('?' * len(columns))})", rows)
 
+    def new_seen(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> list[int]:
+        text = "INSERT INTO seen VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        return [place for place, row in enumerate(rows) if not cursor.execute(text, row).rowcount]
+
     def put_seen(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> None:
-        """(user, item, kind, last, second, third), replacing."""
         cursor.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def scrub(self) -> None:
@@ -142,6 +174,8 @@ class SQLite(Database):
         return save(self, Path(path))
 
     def close(self) -> None:
+        if self._copier is not None:
+            self._copier.join()
         super().close()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)

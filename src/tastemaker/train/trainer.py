@@ -70,7 +70,8 @@ def train(
         checkpoint: a file to go on from; written at the end of each epoch.
         resume: go on from `checkpoint` if it exists.
 
-    Everything random depends on (seed, epoch) alone, so a run that is killed and resumed ends with the weights of one that was not.
+    Everything random depends on (seed, epoch) alone, so a run that is killed and resumed on as many threads ends with the weights of
+    one that was not.
 
     Raises:
         DivergenceError: the loss became NaN or exploded.
@@ -197,7 +198,7 @@ class _StepLoss:
         if config.loss == "cross_entropy":
             table = model.encode_item()
             loss = full_softmax(users, table[FIRST:], batch.targets - FIRST, weights, dtype=self.dtype)
-            vectors = [users] if not config.l2 and not config.l1 else [users, table[batch.targets]]
+            vectors = [users] if not config.l2 and not config.l1 else [users, table.index_select(0, batch.targets)]
         elif config.loss == "squared_error":
             items = model.encode_item(batch.targets)
             loss = _mean(losses.squared_error((users * items).sum(-1), batch.values), weights)

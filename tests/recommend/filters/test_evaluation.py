@@ -87,7 +87,7 @@ def test_what_does_not_fit_the_catalogue_is_told(text, parameters, words):
     assert raised.value.status == 422
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(trees, rows)
 def test_masks_are_those_of_asking_row_by_row(tree, rows):
     columns = Columns.of(rows, fields=("price", "brand", "tags", "sold out"))
@@ -132,7 +132,7 @@ _sql = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(_sql, st.lists(st.tuples(_sql_numbers, _sql_texts), min_size=1, max_size=10))
 def test_where_the_language_is_sql_it_means_what_sqlite_means(text, rows):
     with sqlite3.connect(":memory:") as base:

@@ -83,12 +83,24 @@ async def put_users(call: Call) -> RowsTaken:
 
 async def merge(call: Call) -> Merged:
     """An anonymous visitor becomes a known user."""
-    return await call.parts.writes.run(call.parts.service.merge, call.body.source, call.ids["user_id"])
+
+    def work() -> Merged:
+        merged = call.parts.service.merge(call.body.source, call.ids["user_id"])
+        call.parts.store.audit(call.principal.actor, "users.merge", {"events": merged.events})
+        return merged
+
+    return await call.parts.writes.run(work)
 
 
 async def erase(call: Call) -> JobReply:
     """Removes every trace of a user."""
-    return await call.parts.writes.run(call.parts.service.erase, call.ids["user_id"])
+
+    def work() -> JobReply:
+        job = call.parts.service.erase(call.ids["user_id"])
+        call.parts.store.audit(call.principal.actor, "users.erase", {"job_id": job.job_id})  # whom it was is not to be kept
+        return job
+
+    return await call.parts.writes.run(work)
 
 
 async def export(call: Call) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from time import monotonic
 from typing import Literal
 
 from tastemaker.serve import browser
@@ -14,6 +15,9 @@ from tastemaker.wire.bodies import (
     SimilarUsers,
     Trace,
 )
+
+_HELD_SECONDS = 0.1
+_HELD = 1024
 
 
 async def recommend(call: Call) -> Answer:
@@ -108,9 +112,14 @@ async def latest(call: Call) -> Answer:
 
 
 async def _listed(call: Call, which: Literal["popular", "trending", "latest"]) -> Answer:
-    query = call.query
+    """The same list for everybody, so for a moment and as long as the catalogue stands it is not asked for again."""
+    query, service, held = call.query, call.parts.service, call.parts.listed
+    key = (which, query.limit, query.window, query.category, query.filter, tuple(query.include), service.view.number)
+    known = held.get(key)
+    if known is not None and monotonic() - known[0] < _HELD_SECONDS:
+        return known[1]
     ask = partial(
-        call.parts.service.popular,
+        service.popular,
         which,
         window_seconds=query.window,
         category=query.category,
@@ -118,7 +127,11 @@ async def _listed(call: Call, which: Literal["popular", "trending", "latest"]) -
         filter=query.filter,
         include=query.include,
     )
-    return await call.parts.reads.run(ask)
+    answer = await call.parts.reads.run(ask)
+    if len(held) >= _HELD:
+        held.clear()
+    held[key] = (monotonic(), answer)
+    return answer
 
 
 async def explain(call: Call) -> Trace:
