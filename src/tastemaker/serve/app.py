@@ -9,7 +9,7 @@ from functools import partial
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import BaseRoute
 
 from tastemaker.log import logger
 from tastemaker.serve import openapi
@@ -98,7 +98,9 @@ def app(
             if spans is not None:
                 spans.close()
 
-    return Starlette(routes=[*mounts, Mount("/", app=http)], lifespan=lifespan)
+    application = Starlette(routes=mounts, lifespan=lifespan)
+    application.router.default = http  # no Mount: its pattern leaves out paths with a line break, and ids may hold one
+    return application
 
 
 async def _regularly(work: Callable[[], None]) -> None:

@@ -135,6 +135,6 @@ def _shared(route: Route) -> set[int]:
 
 
 def _name(route: Route) -> str:
-    """Such as `get_items_similar`: the method and the words of the path."""
-    words = re.sub(r"\{\w+\}|^/(v1/)?", "", route.path)
-    return "_".join([route.method.lower(), *re.findall(r"\w+", words)]) + {"}": "_one", "/": "_any"}.get(route.path[-1], "")
+    """Such as `get_items_item_id_similar`: the method and the words of the path."""
+    any_ = "_any" if route.path.endswith("/") else ""
+    return "_".join([route.method.lower(), *re.findall(r"\w+", route.path.removeprefix("/v1"))]) + any_
