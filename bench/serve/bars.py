@@ -45,18 +45,18 @@ class Session:
     """recommendations a second in the closed loop"""
 
     @contextmanager
-    def serving(self) -> Iterator[Process]:
-        """The service over a copy of the world."""
+    def serving(self, *more: str) -> Iterator[Process]:
+        """The service over a copy of the world; `more` is said to it."""
         copy = self.folder / "store.db"
         if not copy.exists():
             subprocess.run(["cp", "--reflink=auto", str(self.world.store), str(copy)], check=True)
-        with self.over(f"sqlite:///{copy}") as server:
+        with self.over(f"sqlite:///{copy}", *more) as server:
             yield server
 
     @contextmanager
-    def over(self, url: str) -> Iterator[Process]:
+    def over(self, url: str, *more: str) -> Iterator[Process]:
         """The service over any store, with the world's model."""
-        with service(url, self.folder / "server.log", artifact=self.world.artifact) as server:
+        with service(url, self.folder / "server.log", *more, artifact=self.world.artifact) as server:
             yield server
 
 
@@ -245,6 +245,10 @@ def floor(session: Session) -> list[Row]:
     with session.serving() as server:
         report, facts = measured(server, [request("GET", "/livez")], clients=16, seconds=min(5, session.seconds))
     rows = [Row("floor: HTTP alone (/livez)", told(report, facts), facts=facts)]
+    with session.serving("--set", "http.max_in_flight=1") as server:
+        report, facts = measured(server, asks.recommend(session.world, 2000), clients=64, seconds=min(5, session.seconds))
+    said = f"CPU {facts['server_cpu_ms_each']:g} ms each, of which {report.statuses} answered; p99 {report.refused_p99:g} ms"
+    rows.append(Row("floor: a refusal (nearly all are refused)", said, facts=facts))
     torch.set_num_threads(1)
     model = artifact.load(session.world.artifact).model
     for size in (1, 8, 32):

@@ -1,4 +1,6 @@
+import json
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -6,14 +8,33 @@ import pytest
 
 
 @pytest.mark.slow
-def test_the_demo_runs_to_its_end_and_its_next_commands_work(tmp_path):
-    command = [sys.executable, "-m", "tastemaker", "demo", "--no-serve"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    for part in ("Import", "Data check", "baselines", "Choose by validation", "customer", "Similar items", "artifact"):
-        assert part in done.stdout
-    commands = [line.strip() for line in done.stdout.splitlines() if line.startswith("  tastemaker ")]
+@pytest.mark.timeout(1200)
+def test_the_demo_ends_by_serving_and_all_it_tells_to_try_works(tmp_path):
+    command = [sys.executable, "-u", "-m", "tastemaker", "demo", "--port", "0"]
+    demo = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert demo.stdout is not None
+    lines: list[str] = []
+    while sum(line.startswith("curl ") for line in lines) < 3:
+        line = demo.stdout.readline()
+        assert line, "".join(lines)
+        lines.append(line)
+    told = "".join(lines)
+    for part in ("Import", "Data check", "baselines", "Choose by validation", "customer", "Similar items", "artifact", "/docs"):
+        assert part in told
+
+    before, taken, after = (json.loads(output(line, tmp_path)) for line in lines if line.startswith("curl "))
+    assert before["status"] == "fallback" and taken["accepted"] == 1 and after["status"] == "ok"
+    assert [one["item_id"] for one in before["items"]] != [one["item_id"] for one in after["items"]]
+
+    demo.send_signal(signal.SIGTERM)
+    assert demo.wait(60) == 0
+    commands = [line.strip() for line in lines if line.startswith("  tastemaker ")]
     assert len(commands) == 3
     for line in commands:
-        again = subprocess.run([sys.executable, "-m", *shlex.split(line)], cwd=tmp_path, capture_output=True, text=True)
-        assert again.returncode == 0, f"{line}\n{again.stderr}"
+        output(f"{sys.executable} -m {line}", tmp_path)
+
+
+def output(line: str, folder) -> str:
+    done = subprocess.run(shlex.split(line), cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, f"{line}\n{done.stderr}"
+    return done.stdout

@@ -117,7 +117,7 @@ def test_verbs_of_every_kind_answer(client: Client) -> None:
     assert len(client.similar("i4", limit=3).items) == 3
     assert client.popular(limit=2, window=1e8).items and client.latest(limit=2).items
     assert client.explain(user_id="u1", item_id="i4").steps
-    assert client.events(user_id="u1", limit=2).events
+    assert client.events(user_id="u5", limit=2).events
     assert client.merge("u1", source="u2").events > 0
     assert client.erase("u3").state == "done"
     assert b"tastemaker" in client.metrics()

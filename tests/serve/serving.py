@@ -82,6 +82,7 @@ def serving(
 def running(service: Service, store: Store, **options: Any) -> Iterator[str]:
     """The address of an application that runs in a thread until the block ends."""
     listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     port = listening.getsockname()[1]
     started, server = threading.Event(), None
 

@@ -66,9 +66,15 @@ def test_a_route_lets_in_who_holds_its_scope_and_nobody_else(
     assert let_in == others | ({"browser"} if route.browser else set())
 
 
-def test_only_health_and_static_files_need_no_key() -> None:
-    health = {"/livez", "/readyz", "/api/health/live", "/api/health/ready"}
-    assert {route.path for route in ROUTES if route.scope == PUBLIC} == health | {"/docs", "/v1/tastemaker.js"}
+def test_only_health_and_the_page_without_data_need_no_key() -> None:
+    assert {route.path for route in ROUTES if route.scope == PUBLIC} == {
+        "/livez",
+        "/readyz",
+        "/docs",
+        "/v1/tastemaker.js",
+        "/api/health/live",
+        "/api/health/ready",
+    }
 
 
 def test_get_never_writes(server: Server, keys: dict[str, dict[str, str]]) -> None:

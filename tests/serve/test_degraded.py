@@ -123,3 +123,24 @@ def test_a_store_that_is_back_is_asked_again():
         guard.ask(lambda: 1 / 0, 1.0)
     assert guard.ask(lambda: 1, 1.0) == 1
     guard.close()
+
+
+def test_a_stage_that_fails_costs_its_own_request_the_stage_and_others_nothing(tmp_path, monkeypatch):
+    from tastemaker.serve import desk
+
+    honest = desk.chosen
+
+    def fails_for_three(row, *rest):
+        if row.request.limit == 3:
+            raise ZeroDivisionError
+        return honest(row, *rest)
+
+    with opened(tmp_path, grid()) as (service, _store, _clock):
+        did(service, "regular", "item 3", "item 8")
+        asks = [Recommend(user_id="regular", limit=limit) for limit in (5, 3)]
+        before = service.recommend(asks)
+        monkeypatch.setattr(desk, "chosen", fails_for_three)
+        five, three = service.recommend(asks)
+        assert (five.status, ids(five)) == ("ok", ids(before[0]))
+        assert (three.status, ids(three)) == ("degraded", ids(before[1]))
+        assert "reranking_failed" in three.warnings

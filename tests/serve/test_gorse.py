@@ -161,3 +161,10 @@ def test_health_is_told_to_everybody_and_the_rest_to_keys(tmp_path: Path) -> Non
         assert server.client.get("/api/recommend/u5").status_code == 401
         assert server.client.get("/api/recommend/u5", headers={"X-API-Key": secret}).status_code == 200
         assert server.client.post("/api/item", json=ITEM, headers={"X-API-Key": secret}).status_code == 403
+
+
+def test_an_id_may_hold_a_newline(server: Server, api: httpx.Client) -> None:
+    assert affected(api.post("/item", json={"ItemId": "two\nlines"})) == 1
+    assert api.get("/item/two%0Alines").json()["ItemId"] == "two\nlines"
+    assert server.client.get("/v1/items/two%0Alines").json()["item_id"] == "two\nlines"
+    assert server.client.get("/no%0Asuch").headers["content-type"] == "application/problem+json"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tastemaker.serve.wire import ItemBody
 from tests.serve.worlds import ask, did, ids, items, opened
 
 from tastemaker.data.interactions import Histories
@@ -14,6 +13,7 @@ from tastemaker.data.schema import FeatureSchema
 from tastemaker.data.vocabulary import Vocabulary
 from tastemaker.models.sasrec import SASRec
 from tastemaker.recommend.recommender import Recommender
+from tastemaker.wire.bodies import ItemBody
 
 
 def reader(count: int = 30) -> Recommender:

@@ -146,7 +146,8 @@ def test_a_database_that_goes_away_is_a_store_error_at_once_and_comes_back(own_c
         assert store.add_events([Event("u", "i", NOW, event_id="e"), Event("u", "k", NOW)]).duplicates == 1
 
 
-def test_a_server_restarted_meanwhile_costs_no_request(own_cluster):
+def test_a_server_restarted_while_the_store_rested_costs_no_request(own_cluster, monkeypatch):
+    monkeypatch.setattr("tastemaker.store.postgres.RESTED_SECONDS", 0)
     with open_store(own_cluster.url()) as store:
         store.add_events([Event("u", "i", NOW)])
         own_cluster.stop("fast")

@@ -171,7 +171,13 @@ class Desk:
             return
         for row, found, values in zip(rows, codes, scores, strict=True):
             found, values = found[: row.depth], values[: row.depth]  # what others look at must change nothing
-            self._finish(row, view, found[found > 0], values[found > 0], by_ask, now)
+            try:
+                self._finish(row, view, found[found > 0], values[found > 0], by_ask, now)
+            except Exception as error:  # the list as the scores order it; nobody else's answer suffers
+                logger.error("re-ranking failed: %s", type(error).__name__, exc_info=error)
+                row.degrade("reranking_failed")
+                row.codes = [code for code in found[found > 0].tolist() if code not in row.banned][: row.request.limit]
+                row.done = True
 
     def _finish(self, row: Row, view: View, codes: np.ndarray, scores: np.ndarray, by_ask: dict[int, Row], now: int) -> None:
         earlier = [by_ask[id(ask)] for ask in row.ask.shelves if id(ask) in by_ask]

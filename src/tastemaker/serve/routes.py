@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tastemaker.serve import gorse
 from tastemaker.serve.auth import ANY, PUBLIC
+from tastemaker.serve.gorse import routes as gorse
 from tastemaker.serve.handlers import catalogue, control, events, recommend, system
 from tastemaker.serve.route import Route
 from tastemaker.wire import bodies as w
