@@ -98,14 +98,9 @@ def app(
             if spans is not None:
                 spans.close()
 
-<<<<<<< HEAD
-    application = Starlette(routes=mounts, lifespan=lifespan)
-    application.router.default = http  # no Mount: its pattern leaves out paths with a line break, and ids may hold one
-=======
     application = Starlette(routes=[*mounts], lifespan=lifespan)
     application.router.default = http  # a mount at "/" would not match a path that holds a newline
     application.router.redirect_slashes = False
->>>>>>> main
     return application
 
 

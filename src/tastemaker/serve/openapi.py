@@ -135,14 +135,8 @@ def _shared(route: Route) -> set[int]:
 
 
 def _name(route: Route) -> str:
-<<<<<<< HEAD
-    """Such as `get_items_item_id_similar`: the method and the words of the path."""
-    any_ = "_any" if route.path.endswith("/") else ""
-    return "_".join([route.method.lower(), *re.findall(r"\w+", route.path.removeprefix("/v1"))]) + any_
-=======
     """Such as `get_items_similar`: the method and the words of the path, `one` for each id at its end."""
     words = re.findall(r"\w+", re.sub(r"\{\w+\}|^/(v1/)?", "", route.path))
     ids = re.search(r"(/\{\w+\})*$", route.path)
     ends = ["one"] * (ids[0].count("/") if ids else 0) + ["any"] * route.path.endswith("/")
     return "_".join([route.method.lower(), *words, *ends])
->>>>>>> main
