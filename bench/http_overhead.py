@@ -1,6 +1,6 @@
 """What HTTP costs beyond the service's own work: CPU of a server whose service answers at once.
 
-    python -m bench.http_overhead [--requests 1000] [--connections 1 8]
+    python bench/http_overhead.py [--requests 1000] [--connections 1 8]
 
 The server is the real one (uvicorn, httptools, uvloop, the table of routes, batcher, threads, metrics, log lines) in a process of its own; of the
 service the three hot methods are replaced by ready answers of ten items, so what is left is HTTP alone: sockets, reading, checking, the way
@@ -138,7 +138,7 @@ def main() -> None:
         serve()
         return
     rows = []
-    command = [sys.executable, "-m", "bench.http_overhead", "--serve"]
+    command = [sys.executable, __file__, "--serve"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
         assert server.stdout is not None
         port = int(server.stdout.readline())

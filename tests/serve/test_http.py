@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
@@ -113,6 +114,15 @@ def test_items_and_users_are_put_changed_read_and_removed(server: Server) -> Non
     assert (erased.status_code, erased.json()["state"]) == (202, "done")
     assert "new" not in erased.text
     assert server.client.get("/v1/users/new").status_code == 404
+
+
+@pytest.mark.parametrize("item_id", ["line\nbreak", "..", "a/../b", "100%", "?#&", " ", "\u2028", "ü" * 128])
+def test_an_id_may_be_any_text(server: Server, item_id: str) -> None:
+    path = f"/v1/items/{quote(item_id, safe='').replace('.', '%2E')}"
+    assert server.client.put(path, json={}).json()["item_id"] == item_id
+    assert server.client.get(path).json()["item_id"] == item_id
+    assert server.client.get(f"{path}/similar").status_code == 200
+    assert server.client.delete(path).status_code == 204
 
 
 def test_a_list_for_everybody_forgets_a_removed_item_at_once(server: Server) -> None:

@@ -73,7 +73,8 @@ def test_every_line_works_and_every_route_has_one(server: Server) -> None:
         found: dict[str, Any] = answer.json() if "json" in answer.headers.get("content-type", "") else {}
         if "/next" not in path:
             names.update({name: found[field] for field, name in NAMED.items() if found.get(field)})
-    assert {f"{route.path} {route.method}" for route in ROUTES} - used == set()
+    own = {f"{route.path} {route.method}" for route in ROUTES if not route.path.startswith("/api/")}  # those are Gorse's
+    assert own - used == set()
 
 
 def test_the_page_signs_tokens_as_the_service_reads_them() -> None:
