@@ -13,7 +13,7 @@ from tastemaker.store.base import Event, open_store
 
 LONG = {
     "model": {"name": "sasrec", "dim": 16, "blocks": 1, "max_length": 20},
-    "train": {"epochs": 9, "learning_rate": 0.005, "batch_targets": 64},
+    "train": {"epochs": 24, "patience": 24, "learning_rate": 0.005, "batch_targets": 64},
     "evaluate": {"bootstrap": 0, "baselines": []},
 }
 SETTINGS = JobSettings.parse({"poll_seconds": 0.1, "threads": 1, "nice": 1})
