@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import gc
 import ipaddress
 import os
 import signal
@@ -130,6 +131,9 @@ def serve(plan: Plan, on_address: Callable[[str, bool], None], on_ready: Callabl
             try:
                 _take_model(plan, service, registry, sections["jobs"], store, stack)
                 service.warm()
+                # A full round of the collector over a large catalogue halts all threads for half a second; what is here now stays.
+                gc.collect()
+                gc.freeze()
                 version, ids = service.version, service.view.ids
                 name = None if version is None else f"{version.name} {version.version}".removesuffix(" 0")
                 on_ready(Started(url, open_, name, ids[2] if len(ids) > 2 else None))
