@@ -66,13 +66,14 @@ def app(
         registry=registry,
         keyring=Keyring(store),
         monitor=monitor or Monitor(log=None),
+        lists=Threads("list", workers=4, waiting=256),
         reads=Threads("read", workers=8, waiting=256),
         writes=Threads("write", workers=16, waiting=256),
         control=Threads("control", workers=1, waiting=2),
         table=table,
         document=msgspec.json.encode(openapi.document(table.routes)),
     )
-    for name, threads in (("reads", parts.reads), ("writes", parts.writes), ("control", parts.control)):
+    for name, threads in (("lists", parts.lists), ("reads", parts.reads), ("writes", parts.writes), ("control", parts.control)):
         parts.monitor.watch_queue(name, partial(getattr, threads, "busy"))
     parts.monitor.watch_queue("recommend", lambda: batcher.depth)
     parts.monitor.watch_model(lambda: service.ready, lambda: service.version)
@@ -92,7 +93,7 @@ def app(
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
             await batcher.close()
-            for threads in (parts.reads, parts.writes, parts.control):
+            for threads in (parts.lists, parts.reads, parts.writes, parts.control):
                 threads.close()
             parts.monitor.flush()
             if spans is not None:

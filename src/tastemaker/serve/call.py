@@ -29,6 +29,8 @@ class Parts:
     registry: Registry | None
     keyring: Keyring
     monitor: Monitor
+    lists: Threads
+    """for answers whose questions to the store have budgets: nothing that hangs may stand before them"""
     reads: Threads
     writes: Threads
     """apart, so that a slow disk does not hold up answers"""

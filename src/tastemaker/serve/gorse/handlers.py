@@ -207,14 +207,14 @@ async def neighbours(call: Call) -> list[g.GorseScore]:
     asked = options_of(call)
     limit = asked.pop("limit")
     service, item_id = call.parts.service, call.ids["item_id"]
-    return scores_of(await call.parts.reads.run(lambda: service.similar(item_id, limit, **asked)), call.query.offset)
+    return scores_of(await call.parts.lists.run(lambda: service.similar(item_id, limit, **asked)), call.query.offset)
 
 
 async def user_neighbours(call: Call) -> list[g.GorseScore]:
     """Users like a user."""
     query = call.query
     limit = min(MOST, query.n + query.offset)
-    found = await call.parts.reads.run(call.parts.service.similar_users, call.ids["user_id"], limit)
+    found = await call.parts.lists.run(call.parts.service.similar_users, call.ids["user_id"], limit)
     return [g.GorseScore(id=one.user_id, score=one.score) for one in found.users[query.offset :]]
 
 

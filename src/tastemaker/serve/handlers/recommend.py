@@ -61,39 +61,39 @@ async def _continued(call: Call, limit: int | None, *, record: bool) -> Answer:
             browser.hold_to(call.user, [service.owner(cursor)])
         return service.next_page(cursor, limit, record=record)
 
-    return await call.parts.reads.run(work)
+    return await call.parts.lists.run(work)
 
 
 async def batch(call: Call) -> Answers:
     """Several shelves of one page."""
-    return await call.parts.reads.run(call.parts.service.batch, call.body)
+    return await call.parts.lists.run(call.parts.service.batch, call.body)
 
 
 async def similar(call: Call) -> Answer:
     """Items like an item."""
     query = call.query
     ask = partial(call.parts.service.similar, call.ids["item_id"], query.limit, filter=query.filter, include=query.include)
-    return await call.parts.reads.run(ask)
+    return await call.parts.lists.run(ask)
 
 
 async def similar_users(call: Call) -> SimilarUsers:
     """Users like a user."""
-    return await call.parts.reads.run(call.parts.service.similar_users, call.ids["user_id"], call.query.limit or 10)
+    return await call.parts.lists.run(call.parts.service.similar_users, call.ids["user_id"], call.query.limit or 10)
 
 
 async def audience(call: Call) -> SimilarUsers:
     """Users who would like an item."""
-    return await call.parts.reads.run(call.parts.service.audience, call.ids["item_id"], call.query.limit or 10)
+    return await call.parts.lists.run(call.parts.service.audience, call.ids["item_id"], call.query.limit or 10)
 
 
 async def complementary(call: Call) -> Answer:
     """What goes with a basket."""
-    return await call.parts.reads.run(call.parts.service.complementary, call.body)
+    return await call.parts.lists.run(call.parts.service.complementary, call.body)
 
 
 async def rank(call: Call) -> Answer:
     """A given list in the order of a user's taste."""
-    return await call.parts.reads.run(call.parts.service.rank, call.body)
+    return await call.parts.lists.run(call.parts.service.rank, call.body)
 
 
 async def popular(call: Call) -> Answer:
@@ -127,7 +127,7 @@ async def _listed(call: Call, which: Literal["popular", "trending", "latest"]) -
         filter=query.filter,
         include=query.include,
     )
-    answer = await call.parts.reads.run(ask)
+    answer = await call.parts.lists.run(ask)
     if len(held) >= _HELD:
         held.clear()
     held[key] = (monotonic(), answer)
@@ -136,4 +136,4 @@ async def _listed(call: Call, which: Literal["popular", "trending", "latest"]) -
 
 async def explain(call: Call) -> Trace:
     """Why, and why not."""
-    return await call.parts.reads.run(call.parts.service.explain, call.body)
+    return await call.parts.lists.run(call.parts.service.explain, call.body)

@@ -24,7 +24,7 @@ async def ready(call: Call) -> Readiness | Raw:
 
 async def metrics(call: Call) -> Raw:
     """Everything counted, for Prometheus."""
-    return Raw(await call.parts.reads.run(call.parts.monitor.text), monitor.MEDIA_TYPE)
+    return Raw(await call.parts.lists.run(call.parts.monitor.text), monitor.MEDIA_TYPE)
 
 
 async def document(call: Call) -> Raw:
