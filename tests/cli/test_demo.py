@@ -1,3 +1,4 @@
+import contextlib
 import json
 import shlex
 import signal
@@ -11,27 +12,40 @@ import pytest
 @pytest.mark.timeout(1200)
 def test_the_demo_ends_by_serving_and_all_it_tells_to_try_works(tmp_path):
     command = [sys.executable, "-u", "-m", "tastemaker", "demo", "--port", "0"]
-    demo = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert demo.stdout is not None
-    lines: list[str] = []
-    while sum(line.startswith("curl ") for line in lines) < 3:
-        line = demo.stdout.readline()
-        assert line, "".join(lines)
-        lines.append(line)
-    told = "".join(lines)
-    for part in ("Import", "Data check", "baselines", "Choose by validation", "customer", "Similar items", "artifact", "/docs"):
-        assert part in told
+    with (
+        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo,
+        contextlib.ExitStack() as at_the_end,
+    ):
+        at_the_end.callback(demo.kill)
+        assert demo.stdout is not None
+        lines: list[str] = []
+        while sum(line.startswith("curl ") for line in lines) < 3:
+            line = demo.stdout.readline()
+            assert line, "".join(lines)
+            lines.append(line)
+        told = "".join(lines)
+        for part in (
+            "Import",
+            "Data check",
+            "baselines",
+            "Choose by validation",
+            "customer",
+            "Similar items",
+            "artifact",
+            "/docs",
+        ):
+            assert part in told
 
-    before, taken, after = (json.loads(output(line, tmp_path)) for line in lines if line.startswith("curl "))
-    assert before["status"] == "fallback" and taken["accepted"] == 1 and after["status"] == "ok"
-    assert [one["item_id"] for one in before["items"]] != [one["item_id"] for one in after["items"]]
+        before, taken, after = (json.loads(output(line, tmp_path)) for line in lines if line.startswith("curl "))
+        assert before["status"] == "fallback" and taken["accepted"] == 1 and after["status"] == "ok"
+        assert [one["item_id"] for one in before["items"]] != [one["item_id"] for one in after["items"]]
 
-    demo.send_signal(signal.SIGTERM)
-    assert demo.wait(60) == 0
-    commands = [line.strip() for line in lines if line.startswith("  tastemaker ")]
-    assert len(commands) == 3
-    for line in commands:
-        output(f"{sys.executable} -m {line}", tmp_path)
+        demo.send_signal(signal.SIGTERM)
+        assert demo.wait(60) == 0
+        commands = [line.strip() for line in lines if line.startswith("  tastemaker ")]
+        assert len(commands) == 3
+        for line in commands:
+            output(f"{sys.executable} -m {line}", tmp_path)
 
 
 def output(line: str, folder) -> str:
