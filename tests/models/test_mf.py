@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from tastemaker.data.interactions import Histories, Interactions
@@ -89,3 +90,41 @@ def test_a_user_with_nothing_gets_the_items_by_their_bias():
         model.item_bias.copy_(torch.arange(10).float())
     scores = model.score(Query.of(np.array([1]), Histories.of([[]])))[0]
     assert scores.argsort(descending=True)[:3].tolist() == [9, 8, 7]
+
+
+def test_cosines_over_the_temperature_are_what_is_scored():
+    torch.manual_seed(0)
+    rows = _rows([2, 2, 3], [2, 3, 4], [1, 1, 1])
+    model = MF(MF.Config(dim=4, biases=False, similarity="cosine", temperature=0.2), FeatureSchema(5, 10))
+    model.observe(rows)
+    scores = model.eval().score(Query.of(np.array([2]), Histories.of([[2, 3]])))[0]
+    user, items = model.user_embedding.weight[2], model.item_embedding.weight
+    expected = torch.cosine_similarity(user[None], items) / 0.2
+    assert torch.allclose(scores[2:], expected[2:], atol=1e-5)
+    with torch.no_grad():
+        model.item_embedding.weight[5] *= 100  # no item wins by its length
+    assert torch.allclose(model.score(Query.of(np.array([2]), Histories.of([[2, 3]])))[0][2:], scores[2:], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "chosen"),
+    [(None, "cosine"), ("softmax", "cosine"), ("cross_entropy", "cosine"), ("bpr", "dot"), ("squared_error", "dot")],
+)
+def test_the_similarity_suits_the_loss_unless_it_is_given(loss, chosen):
+    rows = _rows([2], [2], [1])
+    assert MF.adapt(MF.Config(), rows, loss).similarity == chosen
+    assert MF.adapt(MF.Config(similarity="dot"), rows, loss).similarity == "dot"
+
+
+def test_a_stranger_folded_into_cosines_is_ranked_like_the_trained_one():
+    groups = np.arange(40) % 2
+    draw = np.random.default_rng(0)
+    user = np.repeat(np.arange(40), 8)
+    item = np.concatenate([draw.permutation(15)[:8] + 15 * group for group in groups])
+    torch.manual_seed(0)
+    model = MF(MF.Config(dim=8, similarity="cosine"), FeatureSchema(43, 32))
+    list(train(model, _rows(user + 2, item + 2, np.ones(len(user))), TrainConfig(epochs=30, batch_targets=64)))
+    stranger = Query.of(np.array([42, 1]), Histories.of([[2, 3, 4], [20, 21, 22]]))
+    best = model.score(stranger)[:, 2:].topk(12).indices
+    assert bool((best[0] < 15).all())
+    assert bool((best[1] >= 15).all())

@@ -41,6 +41,20 @@ def test_value_and_gradients_equal_cross_entropy(n, m, dim, scale, chunk, weight
         assert torch.allclose(mine, theirs, rtol=2e-3, atol=2e-5 * float(theirs.abs().max() + 1))
 
 
+def test_a_state_with_many_targets_costs_what_the_same_state_repeated_would():
+    states, table, _ = _case(5, 40, 6, 1.0, 3)
+    rows = torch.tensor([3, 0, 0, 4, 3, 3])  # nobody asks for states 1 and 2
+    targets = torch.tensor([7, 7, 9, 0, 39, 7])
+    weights = torch.tensor([1.0, 2.0, 0.5, 1.0, 3.0, 1.0])
+    together = full_softmax(states, table, targets, weights, rows=rows, chunk=2)
+    repeated = full_softmax(states[rows], table, targets, weights)
+    assert together.item() == pytest.approx(repeated.item(), rel=1e-5)
+    for one, other in zip(
+        torch.autograd.grad(together, (states, table)), torch.autograd.grad(repeated, (states, table)), strict=True
+    ):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
 def test_scores_far_beyond_the_range_of_exp_stay_finite():
     states, table, targets = _case(40, 30, 8, 60.0, 0)
     loss = full_softmax(states, table, targets)

@@ -45,6 +45,8 @@ SETTINGS = {
     "sasrec-gbce": {"loss": "gbce", "num_negatives": 5},
     "sasrec-bce": {"loss": "bce", "num_negatives": 2},
     "mf-bpr": {"loss": "bpr", "sampler": "popularity", "l2": 1e-4},
+    "mf-hard": {"loss": "bpr", "num_negatives": 3, "hard": 4},
+    "mf-shared": {"loss": "bpr", "num_negatives": 3, "hard": 4, "shared": True},
     "mf-softmax": {"loss": "softmax", "sampler": "mixed", "num_negatives": 16},
     "mf-in-batch": {"loss": "softmax", "sampler": "in_batch"},
     "mf-ratings": {"loss": "squared_error", "optimizer": "adagrad", "l1": 1e-4},
@@ -178,6 +180,9 @@ def test_names_and_pointless_settings_are_refused():
         TrainConfig.parse({"loss": "bprr"}, "train")
     with pytest.raises(ConfigError, match="draws no negatives"):
         TrainConfig.parse({"loss": "cross_entropy", "sampler": "uniform"}, "train")
+    for impossible in ({"loss": "softmax"}, {"loss": "bpr", "sampler": "in_batch"}):
+        with pytest.raises(ConfigError, match="hard to be 1"):
+            TrainConfig.parse({"hard": 4} | impossible, "train")
     with pytest.raises(ConfigError, match="learning_rate"):
         TrainConfig.parse({"learning_rat": 1}, "train")
 

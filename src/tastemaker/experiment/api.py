@@ -87,7 +87,7 @@ def train_model(model: str, data: Parts | Dataset, *, on_record: OnRecord | None
     dataset = data.dataset if isinstance(data, Parts) else data
     learned = dataset.interactions if parts is None else parts.train
     config = TrainConfig.parse(of_train, "train")
-    settings_of_model = fit.adapted(model, kind.Config.parse(of_model, "model"), learned)
+    settings_of_model = fit.adapted(model, kind.Config.parse(of_model, "model"), learned, config.loss)
     built = fit.build(model, settings_of_model, dataset.schema, config.seed)
     validate = None
     if not fit.is_solved(built):

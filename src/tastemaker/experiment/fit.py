@@ -25,9 +25,9 @@ def build(name: str, settings: Settings, schema: FeatureSchema, seed: int = 0) -
     return model
 
 
-def adapted(name: str, settings: Settings, interactions: Interactions) -> Settings:
-    """The `[model]` section with what it left open chosen from the training side."""
-    chosen: Settings = model_class(name).adapt(settings, interactions)
+def adapted(name: str, settings: Settings, interactions: Interactions, loss: str | None) -> Settings:
+    """The `[model]` section with what it left open chosen from the training side and `[train] loss`."""
+    chosen: Settings = model_class(name).adapt(settings, interactions, loss)
     return chosen
 
 

@@ -144,7 +144,7 @@ def _run(
     quality = describe(dataset, parts)
     for problem in quality.problems:
         logger.log(_LEVELS[problem.severity], "%s: %s", problem.message, problem.remedy)
-    config = replace(config, model=fit.adapted(config.model_name, config.model, parts.train))
+    config = replace(config, model=fit.adapted(config.model_name, config.model, parts.train, config.train.loss))
     model, begun = _first(config, dataset)
     config = replace(config, train=fit.chosen(model, parts.train, config.train))
     judge = Judge(dataset, parts, config.evaluate, ratings=config.train.loss == "squared_error")

@@ -139,8 +139,8 @@ class Model(SizedByData, abc.ABC):
         """Sets buffers that are statistics of the training side, such as a mean; called once before training by gradients."""
 
     @classmethod
-    def adapt(cls, config: Any, interactions: Interactions) -> Any:
-        """The config with what was left to its default chosen from the training side; most models need no choice."""
+    def adapt(cls, config: Any, interactions: Interactions, loss: str | None = None) -> Any:
+        """The config with what was left to its default chosen from the training side and the loss; most models need no choice."""
         return config
 
     @abc.abstractmethod

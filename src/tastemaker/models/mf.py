@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -22,6 +23,9 @@ class MF(RetrievalModel):
     Trained on explicit values with `loss = "squared_error"` (scores are then predicted values, kept inside the range seen in
     training), or on implicit events with `"bpr"` (Rendle et al. 2009), `"softmax"` or `"cross_entropy"`, where b_u and μ play no part.
 
+    With `similarity = "cosine"`, p_u · q_i becomes cos(p_u, q_i) / temperature, as suits a softmax (Wu et al. 2024, "On the
+    Effectiveness of Sampled Softmax Loss for Item Recommendation"): no item wins by the length of its vector.
+
     A user unseen in training is folded in: the ridge solution of their history against the item vectors, with the catalogue as
     weak negatives when feedback is implicit (Hu, Koren & Volinsky 2008, eq. 4), scaled to the length of a trained vector. A user
     with nothing gets μ + b_i.
@@ -33,13 +37,17 @@ class MF(RetrievalModel):
         dim: int = Field(64, gt=0, description="size of user and item vectors")
         biases: bool = Field(True, description="learn b_u and b_i")
         init: float = Field(0.1, gt=0, description="standard deviation of the first vectors")
+        similarity: Literal["dot", "cosine"] | None = Field(
+            None, description="of user and item vectors; unset: cosine for a softmax, dot for other losses"
+        )
+        temperature: float = Field(0.1, gt=0, description="what cosines are divided by")
         dropout: float = Field(0.0, ge=0, lt=1, description="of user vectors")
         fold_in_regularization: float = Field(1.0, gt=0, description="ridge of users unseen in training")
 
     learns_from = "pairs"
     solves = ("two_tastes",)
     needs_history = False
-    train_defaults: ClassVar = {"loss": "softmax", "sampler": "uniform"}
+    train_defaults: ClassVar = {"optimizer": "adam", "learning_rate": 0.01, "schedule": "linear"}
 
     config: Config
     mean: Tensor
@@ -63,6 +71,11 @@ class MF(RetrievalModel):
         self.register_buffer("explicit", torch.tensor(False))
         self.register_buffer("trained", torch.zeros(schema.num_users, dtype=torch.bool))
 
+    @classmethod
+    def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
+        softmax = loss in (None, "softmax", "cross_entropy")
+        return config.model_copy(update={"similarity": config.similarity or ("cosine" if softmax else "dot")})
+
     def observe(self, interactions: Interactions) -> None:
         values = torch.from_numpy(interactions.value)
         self.trained[torch.from_numpy(interactions.user).long().unique()] = True
@@ -79,20 +92,26 @@ class MF(RetrievalModel):
             if not bool(trained.all()):
                 vectors = torch.where(trained.unsqueeze(1), vectors, self._fold_in(query))
                 bias = torch.where(trained, bias, 0.0)
+        if self.config.similarity == "cosine":
+            vectors = F.normalize(vectors, dim=1) / self.config.temperature
         ones = torch.ones_like(bias)
         return torch.cat([self.dropout(vectors), torch.stack([self.mean + bias, ones], dim=1)], dim=1)
 
     def encode_item(self, codes: Tensor | None = None) -> Tensor:
-        vectors: Tensor = self.item_embedding.weight if codes is None else self.item_embedding(codes)
+        vectors = self._items(codes)
         bias: Tensor = self.item_bias if codes is None else self.item_bias.index_select(0, codes.flatten()).view(codes.shape)
         return torch.cat([vectors, torch.ones_like(bias).unsqueeze(-1), bias.unsqueeze(-1)], dim=-1)
+
+    def _items(self, codes: Tensor | None = None) -> Tensor:
+        vectors: Tensor = self.item_embedding.weight if codes is None else self.item_embedding(codes)
+        return F.normalize(vectors, dim=-1) if self.config.similarity == "cosine" else vectors
 
     def score_each(self, query: Query, items: Tensor) -> Tensor:
         return super().score_each(query, items).clamp(self.low, self.high)
 
     def _fold_in(self, query: Query) -> Tensor:
         query = query.known()
-        table = self.item_embedding.weight
+        table = self._items()
         dim, rows = table.shape[1], query.rows
         seen = table[query.items]
         goal = query.values - self.mean - self.item_bias[query.items] if bool(self.explicit) else torch.ones_like(query.values)

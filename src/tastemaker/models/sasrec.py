@@ -63,7 +63,7 @@ class SASRec(SequenceModel):
                 nn.init.zeros_(module.bias)
 
     @classmethod
-    def adapt(cls, config: Config, interactions: Interactions) -> Config:
+    def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
         """Length: what 19 of 20 users need, 10 … 200. Dropout: .5 where items have 16 events each, down to .1 where they have 100."""
         lengths = np.bincount(interactions.user)
         per_item = len(interactions) / max(1, len(np.unique(interactions.item)))

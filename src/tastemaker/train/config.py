@@ -19,6 +19,10 @@ class TrainConfig(Settings):
     loss: str | None = Field(None, description=f"one of {', '.join(losses.NAMES)}; default: what suits the model")
     sampler: str | None = Field(None, description=f"negatives: {', '.join(sampling.NAMES)}")
     num_negatives: int | None = Field(None, ge=1, description="negatives a positive (bpr, bce, gbce) or a batch (softmax)")
+    shared: bool = Field(
+        False, description="bpr, bce, gbce: one sample of negatives for the whole batch, so that many are cheap"
+    )
+    hard: int = Field(1, ge=1, description="bpr, bce, gbce: draw this many for each negative and keep the one ranked highest")
     alpha: float = Field(0.75, ge=0, le=2, description="exponent of the popularity sampler")
     gbce_t: float = Field(0.75, ge=0, le=1, description="calibration of gbce: 0 plain, 1 full")
     optimizer: OptimizerName = Field("adamw", description="how weights follow gradients")
@@ -50,6 +54,10 @@ class TrainConfig(Settings):
                 raise ValueError(f"{what} to be one of {', '.join(known)}, not {value!r}")
         if self.sampler and self.loss in ("cross_entropy", "squared_error"):
             raise ValueError(f"no sampler: {self.loss} draws no negatives")
+        if self.hard > 1 and self.sampler == "in_batch":
+            raise ValueError("hard to be 1: a batch's positives are what in_batch has")
+        if self.hard > 1 and self.loss in ("softmax", "cross_entropy", "squared_error"):
+            raise ValueError(f"hard to be 1: {self.loss} takes all the negatives it draws")
         return self
 
     def adapted(self, learns_from: str, defaults: dict[str, object], num_targets: int, num_items: int) -> TrainConfig:
@@ -57,7 +65,7 @@ class TrainConfig(Settings):
 
         Small data wants many updates, so a step sees about 1/600 of an epoch's targets (256 … 2,048 of them) rather than a fixed
         number of users, and all epochs together about 12,000 steps (10 … 40 epochs; early stopping may end them sooner). Pairs are
-        cheaper than sequences: 1/128, up to 8,192. The loss is cross-entropy over the catalogue up to 50,000 items, sampled beyond.
+        cheaper than sequences: 1/128, up to 8,192, and about 4,000 steps (40 … 200 epochs). The loss is cross-entropy over the catalogue up to 50,000 items, sampled beyond.
         Patience counts in validations.
         """
         chosen = {
@@ -78,7 +86,8 @@ class TrainConfig(Settings):
                 "num_negatives": config.num_negatives or many.get(loss, 1),
                 "learning_rate": config.learning_rate or 0.001,
                 "warmup": min(config.warmup, steps) if "warmup" in defaults else config.warmup,
-                "epochs": config.epochs or (min(40, max(10, 12_000 // steps)) if sequences else 200),
+                "epochs": config.epochs
+                or (min(40, max(10, 12_000 // steps)) if sequences else min(200, max(40, 4000 // steps))),
                 "batch_targets": batch,
                 "patience": config.patience or 10,
             }

@@ -19,7 +19,7 @@ class Batch:
     """A query and what came next.
 
     Sequence examples have a target for each event of the query (the event itself, predicted from those before it); pair and rating
-    examples have one for each user.
+    examples have one for each row of the query, or several where `rows` says so.
     """
 
     query: Query
@@ -29,10 +29,13 @@ class Batch:
     """float32 (n,): explicit values"""
     weights: Tensor
     """float32 (n,): weights of the kinds of behaviour"""
+    rows: Tensor | None = None
+    """int64 (n,): the query row that asks for each target; None: one target a row"""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
-        return Batch(self.query.to(device), self.targets.to(device), self.values.to(device), self.weights.to(device))
+        rows = None if self.rows is None else self.rows.to(device)
+        return Batch(self.query.to(device), self.targets.to(device), self.values.to(device), self.weights.to(device), rows)
 
 
 class Loader(Protocol):
@@ -90,6 +93,31 @@ class Pairs:
                 torch.from_numpy(self.item[part]),
                 torch.from_numpy(self.value[part]),
                 torch.from_numpy(self.weight[part]),
+            )
+
+
+class Baskets:
+    """All of a user's items as the targets of one row, for losses whose cost is by user: cross-entropy over the catalogue."""
+
+    def __init__(self, interactions: Interactions, num_users: int) -> None:
+        rows = replace(interactions, value=interactions.weight).histories(num_users)
+        self.users = np.flatnonzero(rows.lengths)
+        self.rows = rows.take(self.users)
+        self.num_targets = len(rows.items)
+
+    def epoch(self, number: int, seed: int, batch_targets: int) -> Iterator[Batch]:
+        order = np.random.default_rng([seed, number]).permutation(len(self.users))
+        batch = (np.cumsum(self.rows.lengths[order]) - 1) // batch_targets
+        for part in np.split(order, np.flatnonzero(np.diff(batch)) + 1):
+            taken = self.rows.take(part)
+            weights = torch.from_numpy(np.array(taken.values, dtype=np.float32))
+            rows = torch.from_numpy(np.repeat(np.arange(len(part)), taken.lengths))
+            yield Batch(
+                Query.of(self.users[part], _nothing(len(part))),
+                torch.from_numpy(taken.items.astype(np.int64)),
+                weights,
+                weights,
+                rows,
             )
 
 

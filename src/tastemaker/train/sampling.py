@@ -1,4 +1,7 @@
-"""Negative sampling: which items a positive is compared with, and how likely each was to be drawn."""
+"""Negative sampling: which items a positive is compared with, and how likely each was to be drawn.
+
+`[train] hard` keeps the best-scored of each few drawn (dynamic negative sampling, Zhang et al. 2013): uniform negatives soon teach nothing.
+"""
 
 from __future__ import annotations
 

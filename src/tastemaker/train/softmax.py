@@ -25,6 +25,7 @@ def full_softmax(
     targets: Tensor,
     weights: Tensor | None = None,
     *,
+    rows: Tensor | None = None,
     chunk: int = 0,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
@@ -33,64 +34,67 @@ def full_softmax(
     Args:
         states: float (n, d).
         table: float (m, d).
-        targets: int64 (n,), rows of the table.
-        weights: float (n,), not all zero; the mean is then Σ w·loss / Σ w.
+        targets: int64 (t,), rows of the table.
+        weights: float (t,), not all zero; the mean is then Σ w·loss / Σ w.
+        rows: int64 (t,), the state of each target; default: t = n, one target a state. A state with many targets costs no more than
+            one with one.
         chunk: states at a time; 0 chooses by cache size.
         dtype: of the matrix products (torch.bfloat16 or torch.float32); sums and gradients stay float32.
 
     Gradients are computed in the forward pass, so second derivatives are not available.
     """
-    return _FullSoftmax.apply(states, table, targets, weights, chunk, dtype or torch.float32)
+    return _FullSoftmax.apply(states, table, targets, weights, rows, chunk, dtype or torch.float32)
 
 
 class _FullSoftmax(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, states, table, targets, weights, chunk, dtype):  # type: ignore[no-untyped-def]
-        n, dim = states.shape
+    def forward(ctx, states, table, targets, weights, rows, chunk, dtype):  # type: ignore[no-untyped-def]
+        (n, dim), t = states.shape, len(targets)
         need = states.requires_grad or table.requires_grad
         if not chunk:
             chunk = 256 if states.device.type == "cpu" else max(256, (1 << 28) // max(1, len(table)))
-        share = (torch.full((n,), 1.0 / n, device=states.device) if weights is None else weights / weights.sum()).float()
+        share = (torch.full((t,), 1.0 / t, device=states.device) if weights is None else weights / weights.sum()).float()
+        askers = states.float() if rows is None else states.float().index_select(0, rows)
+        goals = table.float().index_select(0, targets)
+        loss = -(share @ (askers * goals).sum(1))
+        part = share if rows is None else torch.zeros(n, device=states.device).index_add_(0, rows, share)
 
         # Few shapes, and nearly full: the libraries below compile and keep a kernel for each shape they meet.
         chunk = -(-n // -(-n // chunk) // 16) * 16 if n else chunk
         spare = -n % chunk
         if spare:
-            states, targets = F.pad(states, (0, 0, 0, spare)), F.pad(targets, (0, spare))
-            share = F.pad(share, (0, spare))
+            states, part = F.pad(states, (0, 0, 0, spare)), F.pad(part, (0, spare))
         items = table.to(dtype)
         unshifted = n == 0 or bool(states.norm(dim=1).max() * table.norm(dim=1).max() < _SAFE)
-        gradient_states = torch.empty_like(states if need else states[:0])
+        gradient_states = torch.empty_like(states if need else states[:0], dtype=torch.float32)
         gradient_table = torch.zeros(table.shape if need else (0, dim), dtype=torch.float32, device=table.device)
-        loss = torch.zeros((), device=states.device)
         cells = torch.empty(chunk, len(table), dtype=dtype, device=states.device)
         for start in range(0, len(states), chunk):
-            block, goals, part_share = (
-                states[start : start + chunk],
-                targets[start : start + chunk],
-                share[start : start + chunk],
-            )
+            block, weight = states[start : start + chunk], part[start : start + chunk]
             scores = torch.mm(block.to(dtype), items.T, out=cells)
             shift = None if unshifted else scores.amax(1, keepdim=True)
             scores = (scores if shift is None else scores.sub_(shift)).exp_()
             total = scores.sum(1, keepdim=True).float()
-            goal = table.index_select(0, goals)
-            cost = total.log() - (block * goal).sum(1, keepdim=True) + (0.0 if shift is None else shift)
-            loss += (part_share @ cost.squeeze(1)).float()
+            cost = total.log() + (0.0 if shift is None else shift)
+            loss += (weight @ cost.squeeze(1)).float()
             if need:
-                part_share = part_share.unsqueeze(1)
-                gradient_states[start : start + chunk] = (torch.mm(scores, items) / total - goal) * part_share
-                spread = (block * (part_share / total)).to(dtype)
+                weight = weight.unsqueeze(1)
+                gradient_states[start : start + chunk] = torch.mm(scores, items) / total * weight
+                spread = (block * (weight / total)).to(dtype)
                 if dtype is torch.float32:
                     gradient_table.addmm_(scores.T, spread)
                 else:
                     gradient_table += torch.mm(scores.T, spread)
         if need:
-            gradient_table.index_add_(0, targets, states.float() * share.unsqueeze(1), alpha=-1.0)
-            ctx.save_for_backward(gradient_states[:n], gradient_table.to(table.dtype))
+            gradient_table.index_add_(0, targets, askers * share.unsqueeze(1), alpha=-1.0)
+            gradient_states, goals = gradient_states[:n], goals * share.unsqueeze(1)
+            gradient_states = (
+                gradient_states - goals if rows is None else gradient_states.index_add_(0, rows, goals, alpha=-1.0)
+            )
+            ctx.save_for_backward(gradient_states.to(states.dtype), gradient_table.to(table.dtype))
         return loss
 
     @staticmethod
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         states, table = ctx.saved_tensors
-        return states * gradient, table * gradient, None, None, None, None
+        return states * gradient, table * gradient, None, None, None, None, None

@@ -19,7 +19,7 @@ from tastemaker.models.base import Model, RetrievalModel, SequenceModel
 from tastemaker.train import checkpoint as checkpoints
 from tastemaker.train import losses
 from tastemaker.train.config import TrainConfig
-from tastemaker.train.loader import Batch, Loader, Pairs, Sequences
+from tastemaker.train.loader import Baskets, Batch, Loader, Pairs, Sequences
 from tastemaker.train.optim import optimizer as make_optimizer
 from tastemaker.train.optim import schedule
 from tastemaker.train.sampling import Sampler, sampler
@@ -83,6 +83,7 @@ def train(
             "no training examples", expected="users with two or more events", hint="lower min_per_user or min_per_item"
         )
     config = config.adapted(model.learns_from, model.train_defaults, loader.num_targets, model.schema.num_items)
+    loader = make_loader(model, interactions, config)  # what an example is depends on the loss
     assert config.epochs and config.batch_targets and config.patience and config.learning_rate
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -149,6 +150,8 @@ def make_loader(model: Model, interactions: Interactions, config: TrainConfig) -
     """The examples that suit what the model learns from."""
     if isinstance(model, SequenceModel):
         return Sequences(interactions, model.schema.num_users, model.config.max_length, slide=config.slide)
+    if model.learns_from == "pairs" and config.loss == "cross_entropy":
+        return Baskets(interactions, model.schema.num_users)
     if model.learns_from in ("pairs", "ratings"):
         return Pairs(interactions)
     raise ConfigError(f"{type(model).__name__} is not trained by gradients", hint="call its `solve`")
@@ -197,7 +200,7 @@ class _StepLoss:
         users = model.encode_before(batch.query) if isinstance(model, SequenceModel) else model.encode_user(batch.query)
         if config.loss == "cross_entropy":
             table = model.encode_item()
-            loss = full_softmax(users, table[FIRST:], batch.targets - FIRST, weights, dtype=self.dtype)
+            loss = full_softmax(users, table[FIRST:], batch.targets - FIRST, weights, rows=batch.rows, dtype=self.dtype)
             vectors = [users] if not config.l2 and not config.l1 else [users, table.index_select(0, batch.targets)]
         elif config.loss == "squared_error":
             items = model.encode_item(batch.targets)
@@ -218,13 +221,15 @@ class _StepLoss:
         assert self.sampler and config.num_negatives and config.loss and isinstance(self.model, RetrievalModel)
         # The torch generator is seeded for each epoch, so the sampler draws from it through one number.
         self.generator.manual_seed(int(torch.randint(2**62, ())))
-        rows = 0 if config.loss == "softmax" else len(batch.targets)
-        drawn = self.sampler(batch.targets.cpu(), rows, config.num_negatives, self.generator)
+        rows = 0 if config.shared or config.loss == "softmax" else len(batch.targets)
+        drawn = self.sampler(batch.targets.cpu(), rows, config.num_negatives * config.hard, self.generator)
         codes, log_q = drawn.codes.to(self.device), drawn.log_q.to(self.device)
         vectors = self.model.encode_item(codes)
         positive = (users * items).sum(-1)
         negative = users @ vectors.T if codes.dim() == 1 else (vectors @ users.unsqueeze(-1)).squeeze(-1)
         negative = negative.masked_fill(codes == batch.targets.unsqueeze(1), -torch.inf)
+        if config.hard > 1:
+            negative = negative.view(len(negative), -1, config.hard).amax(-1)
         extra = {"num_items": self.model.schema.num_items - FIRST, "t": config.gbce_t} if config.loss == "gbce" else {}
         loss = losses.SAMPLED[config.loss](positive, negative, log_q, **extra)
         return _mean(loss, weights), vectors
