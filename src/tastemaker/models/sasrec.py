@@ -76,8 +76,10 @@ class SASRec(SequenceModel):
 
     def encode_before(self, query: Query) -> Tensor:
         starts = query.offsets[:-1][query.lengths > 0]
-        previous = query.items.roll(1)
-        return self._encode(previous, starts, query.offsets)
+        tokens, packing = self._tokens(query.items.roll(1), starts, query.offsets), Packing.of(query.offsets)
+        for block in self.blocks:
+            tokens = block(tokens, packing)
+        return self.norm(tokens)
 
     def encode_user(self, query: Query) -> Tensor:
         query = query.known().last(self.config.max_length)
@@ -86,16 +88,17 @@ class SASRec(SequenceModel):
         starts = offsets[:-1]
         real = torch.ones_like(items, dtype=torch.bool).index_fill_(0, starts, value=False)
         items[real] = query.items
-        return self._encode(items, starts, offsets).index_select(0, offsets[1:] - 1)
-
-    def _encode(self, items: Tensor, starts: Tensor, offsets: Tensor) -> Tensor:
-        """States of packed rows whose first token, at `starts`, stands for the beginning of a history."""
-        tokens = self.item_embedding(items).index_copy(0, starts, self.start.expand(len(starts), -1))
-        tokens = self.dropout(self.norm_input(tokens + self.position_embedding(positions_from_end(offsets))))
-        packing = Packing.of(offsets)
-        for block in self.blocks:
+        tokens, packing = self._tokens(items, starts, offsets), Packing.of(offsets, waste=0.5)
+        *blocks, last = self.blocks
+        for block in blocks:
             tokens = block(tokens, packing)
-        return self.norm(tokens)
+        assert isinstance(last, Block)
+        return self.norm(last.newest(tokens, packing))
+
+    def _tokens(self, items: Tensor, starts: Tensor, offsets: Tensor) -> Tensor:
+        """Input of the blocks for packed rows whose first token, at `starts`, stands for the beginning of a history."""
+        tokens = self.item_embedding(items).index_copy(0, starts, self.start.expand(len(starts), -1))
+        return self.dropout(self.norm_input(tokens + self.position_embedding(positions_from_end(offsets))))
 
     def encode_item(self, codes: Tensor | None = None) -> Tensor:
         return self.item_embedding.weight if codes is None else self.item_embedding(codes)

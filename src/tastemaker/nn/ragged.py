@@ -34,10 +34,17 @@ class Packing:
     """int64 (slots,): the token in each slot"""
     to_tokens: Tensor
     """int64 (tokens,): the slot of each token"""
+    rows: Tensor
+    """int64 (rows,): the row of each line of the rectangles, one group after the other; rows of length 0 have none"""
+    offsets: Tensor
+    """int64 (rows + 1,): what was planned for"""
 
     @classmethod
     def of(cls, offsets: Tensor, waste: float = 0.15) -> Packing:
-        """Plans for rows given by `offsets`, int64 (rows + 1,); rows of length 0 take no slot."""
+        """Plans for rows given by `offsets`, int64 (rows + 1,); rows of length 0 take no slot.
+
+        Fewer, larger groups cost less where there is little in each of them: then `waste` may be more.
+        """
         bounds = offsets.cpu().numpy()
         lengths = np.diff(bounds)
         order = np.argsort(-lengths, kind="stable")
@@ -58,15 +65,24 @@ class Packing:
             first, start = end, start + len(rows) * length
         gather = np.concatenate(slots) if slots else np.zeros(0, np.int64)
         device = offsets.device
-        return cls(tuple(groups), torch.from_numpy(gather).to(device), torch.from_numpy(places).to(device))
+        to_slots, to_tokens, lines = (torch.from_numpy(one).to(device) for one in (gather, places, order))
+        return cls(tuple(groups), to_slots, to_tokens, lines, offsets)
 
     def spread(self, tokens: Tensor) -> Tensor:
         """(tokens, dim) → (slots, dim)."""
-        return _Move.apply(tokens, self.to_slots, self.to_tokens)
+        return (
+            _Move.apply(tokens, self.to_slots, self.to_tokens)
+            if tokens.requires_grad
+            else tokens.index_select(0, self.to_slots)
+        )
 
     def collect(self, slots: Tensor) -> Tensor:
         """(slots, dim) → (tokens, dim): the inverse of `spread`."""
-        return _Collect.apply(slots, self.to_tokens, self.to_slots)
+        return (
+            _Collect.apply(slots, self.to_tokens, self.to_slots)
+            if slots.requires_grad
+            else slots.index_select(0, self.to_tokens)
+        )
 
 
 class _Move(torch.autograd.Function):
