@@ -115,6 +115,14 @@ def rank(
     with torch.inference_mode():
         for rows in _chunks(histories.lengths, limit):
             query = Query.of(users[rows], histories.take(rows)).to(device)
+            if items is None and isinstance(score, Scoring) and score.searches:
+                never = (
+                    [np.zeros(0, np.int64)] * len(rows)
+                    if exclude is None
+                    else [exclude.row(row).astype(np.int64) for row in rows]
+                )
+                scores[rows], codes[rows] = score.best(query, k, [None] * len(rows), never)
+                continue
             bans = (None, None) if exclude is None else _bans(exclude.take(rows), columns, device)
             values, places = top_k(score(query, items), k, *bans)
             codes[rows] = columns[places.cpu().numpy()]

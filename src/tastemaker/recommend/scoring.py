@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -10,28 +11,53 @@ import torch
 from torch import Tensor
 
 from tastemaker.data.vocabulary import FIRST
+from tastemaker.index.exact import top_k
+from tastemaker.index.rounded import Rounded, fits
 from tastemaker.models.base import Model, Query, RetrievalModel
 from tastemaker.recommend import newcomers
 
+_LARGE = 1 << 14
+"""Items from which on a first look at rounded vectors pays; below that, users together are scored faster."""
+
 
 class Scoring:
-    """A model's scores: of all items, newcomers included, or of some.
+    """A model's scores: of all items, newcomers included, or of some; and its best items.
 
     Item codes from `model.schema.num_items` on are newcomers, which the model never saw: see `newcomers` for what their scores are
     made of. For retrieval models that is a vector of its own, computed here once like those of known items.
     """
 
-    def __init__(self, model: Model, weights: sp.csr_matrix | None = None) -> None:
-        """`weights` are those of the newcomers, float32 (newcomers, num_items). The model is put into evaluation mode."""
+    def __init__(self, model: Model, weights: sp.csr_matrix | None = None, *, like: Scoring | None = None) -> None:
+        """The model is put into evaluation mode.
+
+        Args:
+            model: a trained model.
+            weights: those of the newcomers, float32 (newcomers, num_items).
+            like: a scoring of the same model with other newcomers, whose work on known items is taken over.
+        """
         self.model = model.eval()
         self.newcomers = weights if weights is not None and weights.shape[0] else None
         self.size = model.schema.num_items + (0 if self.newcomers is None else self.newcomers.shape[0])
         self.vectors: Tensor | None = None
         """(size, dim) of retrieval models"""
         self._blind: Tensor | None = None
+        self._rounded: Rounded | None = None
         if isinstance(model, RetrievalModel):
             with torch.inference_mode():
-                self.vectors = self._with_newcomers(model.encode_item().detach())
+                known = (
+                    model.encode_item().detach()
+                    if like is None or like.vectors is None
+                    else like.vectors[: model.schema.num_items]
+                )
+                self.vectors = self._with_newcomers(known)
+                if self.size >= _LARGE and fits(self.vectors):
+                    made = None if like is None else like._rounded
+                    self._rounded = Rounded(self.vectors, self._blind, like=made, same=model.schema.num_items)
+
+    @property
+    def searches(self) -> bool:
+        """Whether `best` finds the best items without scores of all."""
+        return self._rounded is not None
 
     def __call__(self, query: Query, items: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
         """Scores of a query: (batch, size), or (batch, candidates) for item codes `items`, int64 (candidates,).
@@ -54,6 +80,40 @@ class Scoring:
         if items is not None:
             return scores[:, items]
         return scores if out is None else out.copy_(scores)
+
+    def best(
+        self, query: Query, k: int, closed: Sequence[Tensor | None], banned: Sequence[np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k best items of each user, where the scoring `searches`: values float32 (batch, k) and codes int32 (batch, k), best first.
+
+        As `index.exact.top_k` has them, from scores that are exact but for one rounding to float32. A row does not depend on other rows
+        but for its user's vector.
+
+        Args:
+            query: the users.
+            k: length of the lists.
+            closed: bool (size,) for each user: items that may not be returned; None for none.
+            banned: int64 (bans,) for each user: codes of more such items.
+
+        Raises:
+            TrainingError: an eligible score is NaN.
+        """
+        assert self._rounded is not None and self.vectors is not None and isinstance(self.model, RetrievalModel)
+        values = np.full((len(query), k), -np.inf, np.float32)
+        codes = np.zeros((len(query), k), np.int32)
+        users = self.model.encode_user(query).float()
+        for row, (user, shut, bans) in enumerate(zip(users, closed, banned, strict=True)):
+            if self._rounded.takes(user.numpy()):
+                found = self._rounded.best(user.numpy(), k, shut, bans)
+            else:  # it overflows, or is no number: left to who knows what to make of it
+                scores = (user @ self.vectors.T)[None]
+                for mask in (shut, self._blind):
+                    if mask is not None:
+                        scores.masked_fill_(mask, -torch.inf)
+                line, places = top_k(scores, k, torch.zeros(len(bans), dtype=torch.int64), torch.from_numpy(bans))
+                found = line[0].numpy(), places[0].numpy()
+            values[row, : len(found[0])], codes[row, : len(found[1])] = found
+        return values, codes
 
     @cached_property
     def directions(self) -> Tensor:

@@ -163,7 +163,7 @@ class Live:
         weights = self._arrivals.weights(view)
         scoring = view.scoring
         if scoring is not None and ((weights is not None and weights.shape[0]) or scoring.newcomers is not None):
-            scoring = Scoring(scoring.model, weights)
+            scoring = Scoring(scoring.model, weights, like=scoring)
         return replace(view, scoring=scoring, read_as=read_as(view, weights))
 
     def _grown(self, view: View) -> View:

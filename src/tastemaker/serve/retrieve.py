@@ -13,6 +13,7 @@ from tastemaker.data.vocabulary import FIRST
 from tastemaker.index.exact import top_k
 from tastemaker.models.base import Query, SequenceModel
 from tastemaker.recommend import policy
+from tastemaker.recommend.scoring import Scoring
 from tastemaker.serve.asks import Past, Row
 from tastemaker.serve.view import View
 
@@ -38,16 +39,24 @@ class Retriever:
         values = np.full((len(rows), depth), -np.inf, np.float32)
         if view.size <= FIRST:
             return codes, values
+        if popular is None and view.scoring is not None and view.scoring.searches:
+            plain = [place for place, row in enumerate(rows) if not row.boosts]
+            if plain:
+                values[plain], codes[plain] = _searched([rows[place] for place in plain], view, view.scoring, depth)
+            others = [place for place, row in enumerate(rows) if row.boosts]
+        else:
+            others = list(range(len(rows)))
         most = max(1, _CELLS // view.size)
         with torch.inference_mode():
-            for start in range(0, len(rows), most):
-                part = rows[start : start + most]
+            for start in range(0, len(others), most):
+                places = others[start : start + most]
+                part = [rows[place] for place in places]
                 scores = self._masked(part, view, popular)
                 counts = [len(row.banned) for row in part]
                 banned = np.fromiter((code for row in part for code in row.banned), np.int64, sum(counts))
                 banned_rows = torch.from_numpy(np.repeat(np.arange(len(part)), counts))
-                best, places = top_k(scores, depth, banned_rows, torch.from_numpy(banned))
-                values[start : start + most], codes[start : start + most] = best.numpy(), places.numpy()
+                best, found = top_k(scores, depth, banned_rows, torch.from_numpy(banned))
+                values[places], codes[places] = best.numpy(), found.numpy()
         return codes, values
 
     def line(self, row: Row, view: View, popular: np.ndarray | None) -> np.ndarray:
@@ -78,6 +87,13 @@ class Retriever:
             with torch.inference_mode(mode=False):
                 held = self._local.buffer = torch.empty(rows * size)
         return held[: rows * size].view(rows, size)
+
+
+def _searched(rows: Sequence[Row], view: View, scoring: Scoring, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """Values and codes of the best items of rows whose scores nothing is done to."""
+    banned = [np.fromiter(row.banned, np.int64, len(row.banned)) for row in rows]
+    with torch.inference_mode():
+        return scoring.best(query_of([row.past for row in rows], view), depth, [row.gate.closed for row in rows], banned)
 
 
 def query_of(pasts: Sequence[Past], view: View) -> Query:

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tastemaker.index import rounded
+from tastemaker.index.exact import search
+from tastemaker.index.rounded import Rounded, fits
+
+KINDS = ("normal", "integers", "copies", "zeros", "constant", "lopsided", "outliers", "far", "tiny", "huge", "scales", "heavy")
+
+
+def world(draw: np.random.Generator, kind: str, rows: int, dim: int) -> np.ndarray:
+    """Vectors that rounding finds easy, hard or impossible."""
+    vectors = draw.standard_normal((rows, dim))
+    if kind == "integers":
+        vectors = draw.integers(-2, 3, (rows, dim))
+    elif kind == "copies":
+        vectors = vectors[draw.integers(0, 1 + rows // 5, rows)]
+    elif kind == "zeros":
+        vectors = vectors * (draw.random((rows, 1)) < 0.3)
+    elif kind == "constant":
+        vectors = np.ones((rows, dim)) * 0.7
+    elif kind == "lopsided":
+        vectors = vectors * np.geomspace(1, 1e6, dim)
+    elif kind == "outliers":
+        vectors = vectors * np.where(draw.random((rows, 1)) < 0.05, 1e7, 1)
+    elif kind == "far":  # differences near the last bit of float32
+        vectors = 1000 + vectors * 1e-4
+    elif kind in ("tiny", "huge"):
+        vectors = vectors * (1e-22 if kind == "tiny" else 1e11)
+    elif kind == "scales":
+        vectors = vectors * 10.0 ** draw.integers(-12, 5, (rows, 1))
+    elif kind == "heavy":
+        vectors = draw.standard_t(1.5, (rows, dim))
+    return np.clip(vectors, -9e11, 9e11).astype(np.float32)
+
+
+def by_hand(vectors: np.ndarray, user: np.ndarray, k: int, shut: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    scores = (vectors.astype(np.float64) * user.astype(np.float64)).sum(axis=1).astype(np.float32)
+    codes = np.flatnonzero(~shut)
+    order = np.lexsort((codes, -scores[codes]))[:k]
+    return scores[codes][order], codes[order]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    kind=st.sampled_from(KINDS),
+    user_kind=st.sampled_from(KINDS),
+    size=st.integers(3, 1500),
+    dim=st.integers(1, 20),
+    k=st.integers(1, 40),
+    open_share=st.sampled_from([0.0, 0.01, 0.5, 1.0]),
+)
+@example(seed=0, kind="normal", user_kind="normal", size=5000, dim=64, k=10, open_share=0.7)
+def test_lists_are_those_of_all_exact_scores(seed, kind, user_kind, size, dim, k, open_share):
+    draw = np.random.default_rng(seed)
+    vectors, user = world(draw, kind, size, dim), world(draw, user_kind, 2, dim)[0]
+    never = draw.random(size) < draw.choice([0, 0.2])
+    closed = draw.random(size) >= open_share
+    banned = draw.integers(0, size, 12)
+    index = Rounded(torch.from_numpy(vectors), torch.from_numpy(never))
+    shut = never | closed
+    shut[banned] = shut[:2] = True
+    if not index.takes(user):
+        return
+    values, codes = index.best(user, k, torch.from_numpy(closed), banned)
+    expected_values, expected_codes = by_hand(vectors, user, k, shut)
+    assert codes.tolist() == expected_codes.tolist()
+    assert values.tolist() == expected_values.tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**31), st.integers(3, 800), st.integers(1, 12), st.integers(1, 30))
+def test_equals_float32_search_where_float32_is_exact(seed, size, dim, k):
+    draw = np.random.default_rng(seed)
+    vectors, users = (torch.from_numpy(draw.integers(-3, 4, (rows, dim)).astype(np.float32)) for rows in (size, 3))
+    values, codes = search(users, vectors, k)
+    index = Rounded(vectors)
+    for user, line, row in zip(users, values, codes, strict=True):
+        found = index.best(user.numpy(), k, None, np.zeros(0, np.int64))
+        assert found[1].tolist() == row[row > 0].tolist()
+        assert found[0].tolist() == line[row > 0].tolist()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**31), st.sampled_from(KINDS), st.integers(3, 300), st.integers(1, 200))
+def test_an_index_that_takes_over_another_finds_the_same(seed, kind, same, more):
+    draw = np.random.default_rng(seed)
+    vectors = torch.from_numpy(world(draw, kind, same + more, 8))
+    user = draw.standard_normal(8).astype(np.float32)
+    grown = Rounded(vectors, like=Rounded(vectors[:same]), same=same)
+    if grown.takes(user):
+        found = grown.best(user, 10, None, np.zeros(0, np.int64))
+        expected = by_hand(vectors.numpy(), user, 10, np.arange(same + more) < 2)
+        assert found[1].tolist() == expected[1].tolist()
+
+
+def test_the_second_look_is_at_few():
+    vectors = torch.randn(30_000, 64, generator=torch.Generator().manual_seed(0))
+    user = np.random.default_rng(0).standard_normal(64)
+    found = Rounded(vectors)._candidates(user, 10, None, np.zeros(0, np.int64))
+    assert 10 <= len(found) < 100
+    vectors[7] *= 1e6  # one item out of measure makes no work for all
+    assert len(Rounded(vectors)._candidates(user, 10, None, np.zeros(0, np.int64))) < 100
+
+
+def test_machines_whose_sums_of_bytes_saturate_get_smaller_bytes(monkeypatch):
+    monkeypatch.setattr(torch, "_int_mm", lambda one, two: (one.float() @ two.float()).clamp(-(2**15), 2**15).int())
+    rounded._levels.cache_clear()
+    try:
+        assert rounded._levels() == 63
+    finally:
+        rounded._levels.cache_clear()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e20])
+def test_vectors_out_of_the_ordinary_do_not_fit_and_such_users_are_not_taken(value):
+    vectors = torch.randn(100, 4)
+    assert fits(vectors)
+    index, user = Rounded(vectors), np.array([1.0, value * 1e15, 1.0, 1.0], np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert not index.takes(user.astype(np.float32))
+    vectors[50, 2] = value
+    assert not fits(vectors)
+    assert not fits(torch.zeros(5, 4, dtype=torch.float64))
+    assert not fits(torch.zeros(5, 2 * rounded.WIDEST))
