@@ -11,6 +11,7 @@ from tastemaker.index.exact import search
 from tastemaker.index.rounded import Rounded, fits
 
 KINDS = ("normal", "integers", "copies", "zeros", "constant", "lopsided", "outliers", "far", "tiny", "huge", "scales", "heavy")
+NOTHING = np.zeros(0, np.int64)
 
 
 def world(draw: np.random.Generator, kind: str, rows: int, dim: int) -> np.ndarray:
@@ -55,9 +56,10 @@ def by_hand(vectors: np.ndarray, user: np.ndarray, k: int, shut: np.ndarray) -> 
     dim=st.integers(1, 20),
     k=st.integers(1, 40),
     open_share=st.sampled_from([0.0, 0.01, 0.5, 1.0]),
+    beside=st.sampled_from([1, 2, 20]),
 )
-@example(seed=0, kind="normal", user_kind="normal", size=5000, dim=64, k=10, open_share=0.7)
-def test_lists_are_those_of_all_exact_scores(seed, kind, user_kind, size, dim, k, open_share):
+@example(seed=0, kind="normal", user_kind="normal", size=5000, dim=64, k=10, open_share=0.7, beside=1)
+def test_lists_are_those_of_all_exact_scores(seed, kind, user_kind, size, dim, k, open_share, beside):
     draw = np.random.default_rng(seed)
     vectors, user = world(draw, kind, size, dim), world(draw, user_kind, 2, dim)[0]
     never = draw.random(size) < draw.choice([0, 0.2])
@@ -66,9 +68,13 @@ def test_lists_are_those_of_all_exact_scores(seed, kind, user_kind, size, dim, k
     index = Rounded(torch.from_numpy(vectors), torch.from_numpy(never))
     shut = never | closed
     shut[banned] = shut[:2] = True
-    if not index.takes(user):
+    users = np.stack([user] * beside + [draw.standard_normal(dim).astype(np.float32)])
+    if not index.takes(users).all():
         return
-    values, codes = index.best(user, k, torch.from_numpy(closed), banned)
+    found = index.best(users, k, [torch.from_numpy(closed)] * beside + [None], [banned] * beside + [banned[:0]])
+    values, codes = found[0]
+    for others in found[1:-1]:
+        assert (others[0].tolist(), others[1].tolist()) == (values.tolist(), codes.tolist())
     expected_values, expected_codes = by_hand(vectors, user, k, shut)
     assert codes.tolist() == expected_codes.tolist()
     assert values.tolist() == expected_values.tolist()
@@ -82,7 +88,7 @@ def test_equals_float32_search_where_float32_is_exact(seed, size, dim, k):
     values, codes = search(users, vectors, k)
     index = Rounded(vectors)
     for user, line, row in zip(users, values, codes, strict=True):
-        found = index.best(user.numpy(), k, None, np.zeros(0, np.int64))
+        (found,) = index.best(user[None].numpy(), k, [None], [NOTHING])
         assert found[1].tolist() == row[row > 0].tolist()
         assert found[0].tolist() == line[row > 0].tolist()
 
@@ -94,19 +100,19 @@ def test_an_index_that_takes_over_another_finds_the_same(seed, kind, same, more)
     vectors = torch.from_numpy(world(draw, kind, same + more, 8))
     user = draw.standard_normal(8).astype(np.float32)
     grown = Rounded(vectors, like=Rounded(vectors[:same]), same=same)
-    if grown.takes(user):
-        found = grown.best(user, 10, None, np.zeros(0, np.int64))
+    if grown.takes(user[None])[0]:
+        (found,) = grown.best(user[None], 10, [None], [NOTHING])
         expected = by_hand(vectors.numpy(), user, 10, np.arange(same + more) < 2)
         assert found[1].tolist() == expected[1].tolist()
 
 
 def test_the_second_look_is_at_few():
     vectors = torch.randn(30_000, 64, generator=torch.Generator().manual_seed(0))
-    user = np.random.default_rng(0).standard_normal(64)
-    found = Rounded(vectors)._candidates(user, 10, None, np.zeros(0, np.int64))
-    assert 10 <= len(found) < 100
-    vectors[7] *= 1e6  # one item out of measure makes no work for all
-    assert len(Rounded(vectors)._candidates(user, 10, None, np.zeros(0, np.int64))) < 100
+    user = np.random.default_rng(0).standard_normal((1, 64))
+    for _ in range(2):
+        (found,) = Rounded(vectors)._candidates(user, 10, [None], [NOTHING])
+        assert 10 <= len(found) < 100
+        vectors[7] *= 1e6  # one item out of measure makes no work for all
 
 
 def test_machines_whose_sums_of_bytes_saturate_get_smaller_bytes(monkeypatch):
@@ -124,7 +130,7 @@ def test_vectors_out_of_the_ordinary_do_not_fit_and_such_users_are_not_taken(val
     assert fits(vectors)
     index, user = Rounded(vectors), np.array([1.0, value * 1e15, 1.0, 1.0], np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
-        assert not index.takes(user.astype(np.float32))
+        assert not index.takes(user[None].astype(np.float32))[0]
     vectors[50, 2] = value
     assert not fits(vectors)
     assert not fits(torch.zeros(5, 4, dtype=torch.float64))

@@ -17,6 +17,7 @@ what is left out cannot even tie.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -35,6 +36,8 @@ _LARGEST = 1e30
 """Scores up to this are far from the ends of float32; so are steps from it down to its inverse."""
 _LOOSE = 1 << 22
 """A bound as wide as the sums themselves tells nothing."""
+_FEW, _TOGETHER = 4, 16
+"""Users from which on, and up to which, one reading of the catalogue serves several."""
 _AT_ONCE = 1 << 13
 """Vectors widened to float64 at a time."""
 
@@ -75,59 +78,85 @@ class Rounded:
         for start in range(same, self._size, _AT_ONCE):
             self._round(start, min(start + _AT_ONCE, self._size))
 
-    def takes(self, user: np.ndarray) -> bool:
-        """Whether all scores of a vector, float32 (dim,), are ordinary numbers; others are none of this index's business."""
-        return bool(np.linalg.norm(user.astype(np.float64)) * self._largest < _LARGEST)
+    def takes(self, users: np.ndarray) -> np.ndarray:
+        """Whether all scores of vectors, float32 (batch, dim), are ordinary numbers; the others are none of this index's business."""
+        return np.linalg.norm(users.astype(np.float64), axis=1) * self._largest < _LARGEST
 
-    def best(self, user: np.ndarray, k: int, closed: Tensor | None, banned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The items with the largest dot products: values float32 (n,), codes int64 (n,), n ≤ k, best first; ties to the lower code.
+    def best(
+        self, users: np.ndarray, k: int, closed: Sequence[Tensor | None], banned: Sequence[np.ndarray]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The items with the largest dot products with each user, best first; ties to the lower code.
 
         A value is the dot product in float64 rounded to float32: a matter of the two vectors alone.
 
         Args:
-            user: float32 (dim,), one that the index `takes`.
-            k: length of the list.
-            closed: bool (num_items,): items that may not be returned.
-            banned: int64 (bans,): codes of more such items.
-        """
-        wide = user.astype(np.float64)
-        codes = self._candidates(wide, k, closed, banned)
-        values = np.empty(len(codes), np.float32)
-        for start in range(0, len(codes), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            values[part] = (self._vectors[codes[part]] * wide).sum(
-                axis=1
-            )  # row by row, so that none depends on what is beside it
-        order = np.lexsort((codes, -values))[:k]
-        return values[order], codes[order]
+            users: float32 (batch, dim), which the index `takes`.
+            k: length of the lists.
+            closed: bool (num_items,) for each user: items that may not be returned; None for none.
+            banned: int64 (bans,) for each user: codes of more such items.
 
-    def _candidates(self, user: np.ndarray, k: int, closed: Tensor | None, banned: np.ndarray) -> np.ndarray:
-        """Codes, ascending, that the k best are among."""
-        scaled = user * self._step
-        step = np.abs(scaled).max() / _levels()
-        exact = scaled / step if step else scaled
+        Returns:
+            For each user values float32 (n,) and codes int64 (n,), n ≤ k.
+        """
+        wide = users.astype(np.float64)
+        found = []
+        for user, codes in zip(wide, self._candidates(wide, k, closed, banned), strict=True):
+            values = np.empty(len(codes), np.float32)
+            for start in range(0, len(codes), _AT_ONCE):
+                part = slice(start, start + _AT_ONCE)
+                values[part] = (self._vectors[codes[part]] * user).sum(axis=1)  # each by itself, whatever is beside it
+            order = np.lexsort((codes, -values))[:k]
+            found.append((values[order], codes[order]))
+        return found
+
+    def _candidates(
+        self, users: np.ndarray, k: int, closed: Sequence[Tensor | None], banned: Sequence[np.ndarray]
+    ) -> Iterator[np.ndarray]:
+        """For each user codes that the k best are among."""
+        scaled = users * self._step
+        steps = np.abs(scaled).max(axis=1) / _levels()
+        exact = scaled / np.where(steps > 0, steps, 1.0)[:, None]
         whole = np.rint(exact)
-        bound = np.linalg.norm(exact) * self._error + np.linalg.norm(exact - whole) * self._length
-        bound += 2.0**-22 * np.linalg.norm(user) * self._weight / step if step else 0.0
-        tight = bound < _LOOSE
-        margin = int(1.001 * bound) + 8 if tight else 0
-        rounded = torch.zeros(1, self._whole.shape[1], dtype=torch.int8)
-        rounded[0, : len(whole)] = torch.from_numpy(whole.astype(np.int8))
-        products = torch._int_mm(rounded, self._whole.T)[0]
-        upper = torch.mul(products.add_(margin), self._item_step)
-        if closed is not None:
-            upper[: self._size].sub_(closed.view(torch.int8), alpha=_CLOSED)
-        scores = upper.numpy()
-        scores[banned] = -_CLOSED
-        scores[self._out] = -_CLOSED
-        if not step:  # all score the same
-            return np.flatnonzero(scores > _NEVER)[:k]
-        if not tight:
-            return np.flatnonzero(scores > _NEVER)
-        high = _high(scores, k)
-        lower = scores[high] - 2 * margin * self._item_step.numpy()[high] if len(high) == k else _NEVER
-        enough = float(np.min(lower)) - 2.0**-148 / step
-        return np.flatnonzero(scores >= max(enough, _NEVER))
+        bounds = np.linalg.norm(exact, axis=1) * self._error + np.linalg.norm(exact - whole, axis=1) * self._length
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            bounds += 2.0**-22 * np.linalg.norm(users, axis=1) * self._weight / steps
+        rounded = torch.zeros(len(users), self._whole.shape[1], dtype=torch.int8)
+        rounded[:, : users.shape[1]] = torch.from_numpy(whole.astype(np.int8))
+        upper = torch.empty(len(self._whole))
+        together = _TOGETHER if len(users) >= _FEW else 1
+        for first in range(0, len(users), together):
+            products = torch._int_mm(rounded[first : first + together], self._whole.T)
+            for row, line in enumerate(products, first):
+                tight = bool(bounds[row] < _LOOSE)
+                margin = int(1.001 * bounds[row]) + 8 if tight else 0
+                torch.mul(line.add_(margin), self._item_step, out=upper)
+                if (shut := closed[row]) is not None:
+                    upper[: self._size].sub_(shut.view(torch.int8), alpha=_CLOSED)
+                scores = upper.numpy()
+                scores[banned[row]] = -_CLOSED
+                scores[self._out] = -_CLOSED
+                if tight:
+                    yield self._near(scores, k, margin, 2.0**-148 / steps[row])
+                else:
+                    every = np.flatnonzero(scores > _NEVER)
+                    yield every if steps[row] > 0 else every[:k]  # without a step all score the same
+
+    def _near(self, scores: np.ndarray, k: int, margin: int, slack: float) -> np.ndarray:
+        """Codes, in no order, of the items that may score as high as the k-th best: upper ends of scores float32 (num_items,)."""
+        lanes = _LANES
+        while lanes > 1 and len(scores) < 4 * k * lanes:
+            lanes //= 2
+        grid = scores.reshape(lanes, -1)
+        highest = grid.max(axis=0)
+        enough = _NEVER
+        if k <= len(highest):
+            columns = np.argpartition(highest, -k)[-k:]
+            high = grid[:, columns].argmax(axis=0) * len(highest) + columns
+            lower = scores[high] - 2 * margin * self._item_step.numpy()[high]
+            enough = max(float(lower.min()) - slack, _NEVER)
+        columns = np.flatnonzero(highest >= enough)
+        lane, column = np.nonzero(grid[:, columns] >= enough)
+        return lane * len(highest) + columns[column]
 
     def _round(self, start: int, stop: int) -> None:
         vectors = self._vectors[start:stop].astype(np.float64)
@@ -154,17 +183,6 @@ def fits(vectors: Tensor) -> bool:
         return False
     low, high = torch.aminmax(vectors)  # NaN where there is one
     return bool(high.abs() < 1e12) and bool(low.abs() < 1e12)
-
-
-def _high(scores: np.ndarray, k: int) -> np.ndarray:
-    """Places of k high scores, close to the highest."""
-    lanes = _LANES
-    while lanes > 1 and len(scores) < 4 * k * lanes:
-        lanes //= 2
-    grid = scores.reshape(lanes, -1)
-    highest = grid.max(axis=0)
-    columns = np.argpartition(highest, -k)[-k:] if k < len(highest) else np.arange(len(highest))
-    return grid[:, columns].argmax(axis=0) * grid.shape[1] + columns
 
 
 @functools.cache

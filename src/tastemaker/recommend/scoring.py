@@ -102,17 +102,19 @@ class Scoring:
         values = np.full((len(query), k), -np.inf, np.float32)
         codes = np.zeros((len(query), k), np.int32)
         users = self.model.encode_user(query).float()
-        for row, (user, shut, bans) in enumerate(zip(users, closed, banned, strict=True)):
-            if self._rounded.takes(user.numpy()):
-                found = self._rounded.best(user.numpy(), k, shut, bans)
-            else:  # it overflows, or is no number: left to who knows what to make of it
-                scores = (user @ self.vectors.T)[None]
-                for mask in (shut, self._blind):
-                    if mask is not None:
-                        scores.masked_fill_(mask, -torch.inf)
-                line, places = top_k(scores, k, torch.zeros(len(bans), dtype=torch.int64), torch.from_numpy(bans))
-                found = line[0].numpy(), places[0].numpy()
+        takes = self._rounded.takes(users.numpy())
+        rows = np.flatnonzero(takes)
+        lists = self._rounded.best(users.numpy()[rows], k, [closed[row] for row in rows], [banned[row] for row in rows])
+        for row, found in zip(rows, lists, strict=True):
             values[row, : len(found[0])], codes[row, : len(found[1])] = found
+        for row in np.flatnonzero(~takes):  # they overflow, or are no numbers: left to who knows what to make of that
+            scores = (users[row] @ self.vectors.T)[None]
+            for mask in (closed[row], self._blind):
+                if mask is not None:
+                    scores.masked_fill_(mask, -torch.inf)
+            bans = torch.from_numpy(banned[row])
+            best, places = top_k(scores, k, torch.zeros_like(bans), bans)
+            values[row], codes[row] = best[0].numpy(), places[0].numpy()
         return values, codes
 
     @cached_property
