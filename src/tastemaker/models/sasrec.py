@@ -83,12 +83,13 @@ class SASRec(SequenceModel):
 
     def encode_user(self, query: Query) -> Tensor:
         query = query.known().last(self.config.max_length)
-        offsets = query.offsets + torch.arange(len(query.offsets), device=query.offsets.device)
-        items = query.items.new_zeros(int(offsets[-1]))
-        starts = offsets[:-1]
-        real = torch.ones_like(items, dtype=torch.bool).index_fill_(0, starts, value=False)
-        items[real] = query.items
-        tokens, packing = self._tokens(items, starts, offsets), Packing.of(offsets, waste=0.5)
+        bounds, device = query.offsets.cpu().numpy(), query.items.device
+        places = np.arange(len(query.items)) + np.repeat(np.arange(1, len(bounds)), np.diff(bounds))
+        offsets = torch.from_numpy(bounds + np.arange(len(bounds)))  # each row begins with the start token
+        items = query.items.new_zeros(len(query.items) + len(query))
+        items.index_copy_(0, torch.from_numpy(places).to(device), query.items)
+        offsets = offsets.to(device)
+        tokens, packing = self._tokens(items, offsets[:-1], offsets), Packing.of(offsets, waste=0.5)
         *blocks, last = self.blocks
         for block in blocks:
             tokens = block(tokens, packing)

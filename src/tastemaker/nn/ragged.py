@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Rows of like length, laid out as a rectangle of `rows` × `length` slots."""
 
     rows: int
     length: int
+    real: Tensor | None = None
+    """bool (rows, length): False for empty slots; None where there are none"""
 
     @property
     def slots(self) -> int:
@@ -35,9 +37,9 @@ class Packing:
     to_tokens: Tensor
     """int64 (tokens,): the slot of each token"""
     rows: Tensor
-    """int64 (rows,): the row of each line of the rectangles, one group after the other; rows of length 0 have none"""
-    offsets: Tensor
-    """int64 (rows + 1,): what was planned for"""
+    """int64 (lines,): the row of each line of the rectangles, one group after the other; rows of length 0 have none"""
+    newest: Tensor
+    """int64 (lines,): the last token of each line"""
 
     @classmethod
     def of(cls, offsets: Tensor, waste: float = 0.15) -> Packing:
@@ -50,39 +52,38 @@ class Packing:
         order = np.argsort(-lengths, kind="stable")
         order = order[: np.count_nonzero(lengths)]
         groups, slots, places = [], [], np.empty(int(lengths.sum()), dtype=np.int64)
+        device = offsets.device
         first, start = 0, 0
         while first < len(order):
             length = int(lengths[order[first]])
             shortest = min(int(length * (1 - waste)), length - 4)
             end = int(np.searchsorted(-lengths[order], -shortest, side="right")) if shortest > 0 else len(order)
             rows = order[first:end]
-            steps = np.minimum(np.arange(length), lengths[rows, None] - 1)
-            slots.append((bounds[rows, None] + steps).ravel())
-            real = np.arange(length) < lengths[rows, None]
-            grid = start + np.arange(len(rows) * length).reshape(len(rows), length)
-            places[(bounds[rows, None] + np.arange(length))[real]] = grid[real]
-            groups.append(Group(len(rows), length))
+            steps, grid = np.arange(length), start + np.arange(len(rows) * length).reshape(len(rows), length)
+            tokens = bounds[rows, None] + np.minimum(steps, lengths[rows, None] - 1)
+            slots.append(tokens.ravel())
+            if lengths[rows[-1]] == length:
+                places[tokens], real = grid, None
+            else:
+                there = steps < lengths[rows, None]
+                places[tokens[there]], real = grid[there], torch.from_numpy(there).to(device)
+            groups.append(Group(len(rows), length, real))
             first, start = end, start + len(rows) * length
         gather = np.concatenate(slots) if slots else np.zeros(0, np.int64)
-        device = offsets.device
-        to_slots, to_tokens, lines = (torch.from_numpy(one).to(device) for one in (gather, places, order))
-        return cls(tuple(groups), to_slots, to_tokens, lines, offsets)
+        moves = [torch.from_numpy(one).to(device) for one in (gather, places, order, bounds[1:][order] - 1)]
+        return cls(tuple(groups), moves[0], moves[1], moves[2], moves[3])
 
     def spread(self, tokens: Tensor) -> Tensor:
         """(tokens, dim) → (slots, dim)."""
-        return (
-            _Move.apply(tokens, self.to_slots, self.to_tokens)
-            if tokens.requires_grad
-            else tokens.index_select(0, self.to_slots)
-        )
+        if not tokens.requires_grad:
+            return tokens.index_select(0, self.to_slots)
+        return _Move.apply(tokens, self.to_slots, self.to_tokens)
 
     def collect(self, slots: Tensor) -> Tensor:
         """(slots, dim) → (tokens, dim): the inverse of `spread`."""
-        return (
-            _Collect.apply(slots, self.to_tokens, self.to_slots)
-            if slots.requires_grad
-            else slots.index_select(0, self.to_tokens)
-        )
+        if not slots.requires_grad:
+            return slots.index_select(0, self.to_tokens)
+        return _Collect.apply(slots, self.to_tokens, self.to_slots)
 
 
 class _Move(torch.autograd.Function):
@@ -116,6 +117,6 @@ class _Collect(torch.autograd.Function):
 
 def positions_from_end(offsets: Tensor) -> Tensor:
     """int64 (tokens,): 0 for the newest token of each row, 1 for the one before, …"""
-    lengths = offsets.diff()
-    ends = torch.repeat_interleave(offsets[1:], lengths)
-    return ends - 1 - torch.arange(len(ends), device=offsets.device)
+    bounds = offsets.cpu().numpy()
+    ends = np.repeat(bounds[1:], np.diff(bounds))
+    return torch.from_numpy(ends - 1 - np.arange(len(ends))).to(offsets.device)

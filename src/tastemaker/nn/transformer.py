@@ -30,25 +30,20 @@ class CausalAttention(nn.Module):
         return self.mix(packing.collect(torch.cat(outputs))) if outputs else tokens
 
     def newest(self, tokens: Tensor, packing: Packing) -> Tensor:
-        """What `forward` says at the newest token of each row, none of which is empty: (tokens, dim) → (rows, dim)."""
-        dim, rows = tokens.shape[1], packing.rows
-        ends = packing.offsets[1:]
-        weight, bias = self.project.weight, self.project.bias
-        queries = F.linear(tokens.index_select(0, ends[rows] - 1), weight[:dim], bias[:dim])
+        """What `forward` says at the newest token of each line of the packing: (tokens, dim) → (lines, dim)."""
+        dim, weight, bias = tokens.shape[1], self.project.weight, self.project.bias
+        queries = F.linear(tokens.index_select(0, packing.newest), weight[:dim], bias[:dim])
         slots = packing.spread(F.linear(tokens, weight[dim:], bias[dim:]))
-        lengths = packing.offsets.diff()[rows]
         outputs, line, slot = [], 0, 0
         for group in packing.groups:
-            lines = slice(line, line + group.rows)
-            query = queries[lines].view(group.rows, self.heads, 1, -1)
-            key, value = (
-                slots[slot : slot + group.slots].view(group.rows, group.length, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
-            )
-            real = torch.arange(group.length, device=tokens.device) < lengths[lines, None]
-            seen = F.scaled_dot_product_attention(query, key, value, attn_mask=real[:, None, None])
+            query = queries[line : line + group.rows].view(group.rows, self.heads, 1, -1)
+            block = slots[slot : slot + group.slots].view(group.rows, group.length, 2, self.heads, -1)
+            key, value = block.permute(2, 0, 3, 1, 4)
+            mask = None if group.real is None else group.real[:, None, None]
+            seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
             outputs.append(seen.reshape(group.rows, dim))
             line, slot = line + group.rows, slot + group.slots
-        return self.mix(torch.empty_like(queries).index_copy(0, rows, torch.cat(outputs)))
+        return self.mix(torch.cat(outputs))
 
 
 class Block(nn.Module):
@@ -68,8 +63,9 @@ class Block(nn.Module):
 
     def newest(self, tokens: Tensor, packing: Packing) -> Tensor:
         """What `forward` says at the newest token of each row, none of which is empty, for less: (tokens, dim) → (rows, dim)."""
-        seen = self.attention.newest(self.norm_attention(tokens), packing)
-        return self._after(tokens.index_select(0, packing.offsets[1:] - 1) + self.dropout(seen))
+        seen = self.dropout(self.attention.newest(self.norm_attention(tokens), packing))
+        lines = self._after(tokens.index_select(0, packing.newest) + seen)
+        return torch.empty_like(lines).index_copy(0, packing.rows, lines)
 
     def _after(self, tokens: Tensor) -> Tensor:
         return tokens + self.dropout(self.mlp(self.norm_mlp(tokens)))

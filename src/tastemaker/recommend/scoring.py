@@ -103,11 +103,11 @@ class Scoring:
         codes = np.zeros((len(query), k), np.int32)
         users = self.model.encode_user(query).float()
         takes = self._rounded.takes(users.numpy())
-        rows = np.flatnonzero(takes)
+        rows = np.flatnonzero(takes).tolist()
         lists = self._rounded.best(users.numpy()[rows], k, [closed[row] for row in rows], [banned[row] for row in rows])
         for row, found in zip(rows, lists, strict=True):
             values[row, : len(found[0])], codes[row, : len(found[1])] = found
-        for row in np.flatnonzero(~takes):  # they overflow, or are no numbers: left to who knows what to make of that
+        for row in np.flatnonzero(~takes).tolist():  # they overflow, or are no numbers: left to who knows what to make of that
             scores = (users[row] @ self.vectors.T)[None]
             for mask in (closed[row], self._blind):
                 if mask is not None:
