@@ -78,48 +78,51 @@ class Rounded:
         for start in range(same, self._size, _AT_ONCE):
             self._round(start, min(start + _AT_ONCE, self._size))
 
-    def takes(self, users: np.ndarray) -> np.ndarray:
-        """Whether all scores of vectors, float32 (batch, dim), are ordinary numbers; the others are none of this index's business."""
-        return np.linalg.norm(users.astype(np.float64), axis=1) * self._largest < _LARGEST
-
     def best(
         self, users: np.ndarray, k: int, closed: Sequence[Tensor | None], banned: Sequence[np.ndarray]
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
+    ) -> list[tuple[np.ndarray, np.ndarray] | None]:
         """The items with the largest dot products with each user, best first; ties to the lower code.
 
         A value is the dot product in float64 rounded to float32: a matter of the two vectors alone.
 
         Args:
-            users: float32 (batch, dim), which the index `takes`.
+            users: float32 (batch, dim).
             k: length of the lists.
             closed: bool (num_items,) for each user: items that may not be returned; None for none.
             banned: int64 (bans,) for each user: codes of more such items.
 
         Returns:
-            For each user values float32 (n,) and codes int64 (n,), n ≤ k.
+            For each user values float32 (n,) and codes int64 (n,), n ≤ k; None where scores may not be ordinary numbers, which is none of
+            this index's business.
         """
         wide = users.astype(np.float64)
-        found = []
-        for user, codes in zip(wide, self._candidates(wide, k, closed, banned), strict=True):
+        norms = _norms(wide)
+        takes = norms * self._largest < _LARGEST
+        if not takes.all():
+            rows = np.flatnonzero(takes).tolist()
+            found = iter(self.best(users[rows], k, [closed[row] for row in rows], [banned[row] for row in rows]))
+            return [next(found) if taken else None for taken in takes]
+        lists: list[tuple[np.ndarray, np.ndarray] | None] = []
+        for user, codes in zip(wide, self._candidates(wide, norms, k, closed, banned), strict=True):
             values = np.empty(len(codes), np.float32)
             for start in range(0, len(codes), _AT_ONCE):
                 part = slice(start, start + _AT_ONCE)
                 values[part] = (self._vectors[codes[part]] * user).sum(axis=1)  # each by itself, whatever is beside it
             order = np.lexsort((codes, -values))[:k]
-            found.append((values[order], codes[order]))
-        return found
+            lists.append((values[order], codes[order]))
+        return lists
 
     def _candidates(
-        self, users: np.ndarray, k: int, closed: Sequence[Tensor | None], banned: Sequence[np.ndarray]
+        self, users: np.ndarray, norms: np.ndarray, k: int, closed: Sequence[Tensor | None], banned: Sequence[np.ndarray]
     ) -> Iterator[np.ndarray]:
-        """For each user codes that the k best are among."""
+        """For each user, of norms float64 (batch,), codes that the k best are among."""
         scaled = users * self._step
-        steps = np.abs(scaled).max(axis=1) / _levels()
-        exact = scaled / np.where(steps > 0, steps, 1.0)[:, None]
+        steps = np.abs(scaled).max(axis=1, initial=0.0) / _levels()
+        divisors = np.where(steps > 0, steps, 1.0)
+        exact = scaled / divisors[:, None]
         whole = np.rint(exact)
-        bounds = np.linalg.norm(exact, axis=1) * self._error + np.linalg.norm(exact - whole, axis=1) * self._length
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            bounds += 2.0**-22 * np.linalg.norm(users, axis=1) * self._weight / steps
+        bounds = _norms(exact) * self._error + _norms(exact - whole) * self._length
+        bounds += 2.0**-22 * norms * self._weight / divisors
         rounded = torch.zeros(len(users), self._whole.shape[1], dtype=torch.int8)
         rounded[:, : users.shape[1]] = torch.from_numpy(whole.astype(np.int8))
         upper = torch.empty(len(self._whole))
@@ -127,7 +130,7 @@ class Rounded:
         for first in range(0, len(users), together):
             products = torch._int_mm(rounded[first : first + together], self._whole.T)
             for row, line in enumerate(products, first):
-                tight = bool(bounds[row] < _LOOSE)
+                tight = bool(bounds[row] < _LOOSE and steps[row] > 0)
                 margin = int(1.001 * bounds[row]) + 8 if tight else 0
                 torch.mul(line.add_(margin), self._item_step, out=upper)
                 if (shut := closed[row]) is not None:
@@ -161,7 +164,7 @@ class Rounded:
     def _round(self, start: int, stop: int) -> None:
         vectors = self._vectors[start:stop].astype(np.float64)
         moved = (vectors - self._centre) / self._step
-        norms = np.linalg.norm(vectors, axis=1)
+        norms = _norms(vectors)
         steps = np.abs(moved).max(axis=1) / _levels()
         # an item much nearer to the centre than to zero needs no finer step than float32 has for its score
         steps = (
@@ -171,8 +174,8 @@ class Rounded:
         whole = np.rint(exact).clip(-_levels(), _levels())
         self._whole[start:stop, : vectors.shape[1]] = torch.from_numpy(whole.astype(np.int8))
         self._item_step[start:stop] = torch.from_numpy(steps)
-        self._error = max(self._error, float(np.linalg.norm(exact - whole, axis=1).max()))
-        self._length = max(self._length, float(np.linalg.norm(whole, axis=1).max()))
+        self._error = max(self._error, float(_norms(exact - whole).max()))
+        self._length = max(self._length, float(_norms(whole).max()))
         self._weight = max(self._weight, float((norms / steps).max()))
         self._largest = max(self._largest, float(norms.max()))
 
@@ -183,6 +186,11 @@ def fits(vectors: Tensor) -> bool:
         return False
     low, high = torch.aminmax(vectors)  # NaN where there is one
     return bool(high.abs() < 1e12) and bool(low.abs() < 1e12)
+
+
+def _norms(vectors: np.ndarray) -> np.ndarray:
+    """The length of each row, float64 (n,)."""
+    return np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
 
 
 @functools.cache

@@ -102,20 +102,21 @@ class Scoring:
         values = np.full((len(query), k), -np.inf, np.float32)
         codes = np.zeros((len(query), k), np.int32)
         users = self.model.encode_user(query).float()
-        takes = self._rounded.takes(users.numpy())
-        rows = np.flatnonzero(takes).tolist()
-        lists = self._rounded.best(users.numpy()[rows], k, [closed[row] for row in rows], [banned[row] for row in rows])
-        for row, found in zip(rows, lists, strict=True):
+        for row, found in enumerate(self._rounded.best(users.numpy(), k, closed, banned)):
+            if found is None:  # it overflows, or is no number: left to who knows what to make of that
+                found = self._of_all(users[row], k, closed[row], banned[row])
             values[row, : len(found[0])], codes[row, : len(found[1])] = found
-        for row in np.flatnonzero(~takes).tolist():  # they overflow, or are no numbers: left to who knows what to make of that
-            scores = (users[row] @ self.vectors.T)[None]
-            for mask in (closed[row], self._blind):
-                if mask is not None:
-                    scores.masked_fill_(mask, -torch.inf)
-            bans = torch.from_numpy(banned[row])
-            best, places = top_k(scores, k, torch.zeros_like(bans), bans)
-            values[row], codes[row] = best[0].numpy(), places[0].numpy()
         return values, codes
+
+    def _of_all(self, user: Tensor, k: int, closed: Tensor | None, banned: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        assert self.vectors is not None
+        scores = (user @ self.vectors.T)[None]
+        for mask in (closed, self._blind):
+            if mask is not None:
+                scores.masked_fill_(mask, -torch.inf)
+        bans = torch.from_numpy(banned)
+        values, codes = top_k(scores, k, torch.zeros_like(bans), bans)
+        return values[0].numpy(), codes[0].numpy()
 
     @cached_property
     def directions(self) -> Tensor:

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import numpy as np
@@ -17,6 +17,8 @@ from tastemaker.data.vocabulary import FIRST
 from tastemaker.errors import FilterError
 from tastemaker.recommend.filters import parse
 from tastemaker.serve.view import View
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +36,35 @@ class Gate:
     """hidden, deleted, not yet or no longer available"""
 
 
+class _Recent(Generic[T]):
+    """The last used values, a number of them at most."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._held: OrderedDict[Any, T] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Any) -> T | None:
+        with self._lock:
+            found = self._held.get(key)
+            if found is not None:
+                self._held.move_to_end(key)
+            return found
+
+    def put(self, key: Any, value: T) -> None:
+        with self._lock:
+            self._held[key] = value
+            while len(self._held) > self._capacity:
+                self._held.popitem(last=False)
+
+
 class Masks:
     """Gates and filter masks, the least used ones dropped."""
 
     def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._held: OrderedDict[Any, Any] = OrderedDict()
-        self._lock = threading.Lock()
+        """`capacity` is how many of each are held."""
+        self._gates: _Recent[Gate] = _Recent(capacity)
+        self._masks: _Recent[np.ndarray] = _Recent(capacity)
 
     def gate(self, view: View, now: int, text: str | None, parameters: Mapping[str, Any], context: Mapping[str, Any]) -> Gate:
         """What may be recommended now under a filter, None for no filter.
@@ -49,13 +73,13 @@ class Masks:
             FilterError: the filter does not parse, does not fit the catalogue, or lacks a parameter.
         """
         opening, available_mask = view.open_at(now)
-        key = ("gate", view.number, opening.since, self._key(text, parameters, context))
-        found = self._get(key)
+        key = (view.number, opening.since, self._key(text, parameters, context))
+        found = self._gates.get(key)
         if found is None:
             mask = available_mask if text is None else available_mask & self.matching(view, text, parameters, context)
             available, candidates = int(available_mask.sum()), int(mask.sum())
             found = Gate(mask, torch.from_numpy(~mask), candidates, available - candidates, view.size - FIRST - available)
-            self._put(key, found)
+            self._gates.put(key, found)
         return found
 
     def matching(self, view: View, text: str, parameters: Mapping[str, Any], context: Mapping[str, Any]) -> np.ndarray:
@@ -64,11 +88,11 @@ class Masks:
         Raises:
             FilterError: as `gate`.
         """
-        key = ("mask", view.number, self._key(text, parameters, context))
-        found = self._get(key)
+        key = (view.number, self._key(text, parameters, context))
+        found = self._masks.get(key)
         if found is None:
             found = parse(text).mask(view.stock.columns, parameters, context)[view.rows]
-            self._put(key, found)
+            self._masks.put(key, found)
         return found
 
     def _key(self, text: str | None, parameters: Mapping[str, Any], context: Mapping[str, Any]) -> Any:
@@ -85,19 +109,6 @@ class Masks:
             raise FilterError(
                 "parameters that are no JSON", code="filter_bad_parameter", expected="text, numbers or flags"
             ) from None
-
-    def _get(self, key: Any) -> Any:
-        with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-                return self._held[key]
-        return None
-
-    def _put(self, key: Any, value: Any) -> None:
-        with self._lock:
-            self._held[key] = value
-            while len(self._held) > self._capacity:
-                self._held.popitem(last=False)
 
 
 def everything(view: View) -> Gate:

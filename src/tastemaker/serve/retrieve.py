@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import torch
@@ -98,15 +99,16 @@ def _searched(rows: Sequence[Row], view: View, scoring: Scoring, depth: int) -> 
 
 def query_of(pasts: Sequence[Past], view: View) -> Query:
     """The model's question about users; items it does not know are those that stand in for them, or UNKNOWN."""
-    lengths = [len(past.codes) for past in pasts]
-    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    items = np.fromiter((code for past in pasts for code in past.codes), np.int64, offsets[-1])
-    items = view.read_as[items]
+    offsets = np.cumsum([0, *(len(past.codes) for past in pasts)], dtype=np.int64)
+
+    def packed(name: str, kind: type) -> np.ndarray:
+        return np.fromiter(chain.from_iterable(getattr(past, name) for past in pasts), kind, offsets[-1])
+
     return Query(
-        torch.tensor([past.user_code for past in pasts]),
-        torch.from_numpy(items),
-        torch.from_numpy(np.fromiter((time for past in pasts for time in past.times), np.int64, offsets[-1])),
-        torch.from_numpy(np.fromiter((value for past in pasts for value in past.values), np.float32, offsets[-1])),
+        torch.from_numpy(np.array([past.user_code for past in pasts], np.int64)),
+        torch.from_numpy(view.read_as[packed("codes", np.int64)]),
+        torch.from_numpy(packed("times", np.int64)),
+        torch.from_numpy(packed("values", np.float32)),
         torch.from_numpy(offsets),
     )
 
