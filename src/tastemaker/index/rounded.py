@@ -17,6 +17,7 @@ what is left out cannot even tie.
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -64,6 +65,7 @@ class Rounded:
         # machines multiply bytes four at a time; with a single one to a row torch gets it wrong
         self._whole = torch.zeros(length, -(-dim // 4) * 4, dtype=torch.int8)
         self._item_step = torch.zeros(length)
+        self._local = threading.local()
         if like is None:
             same = FIRST
             some = self._vectors[FIRST :: 1 + self._size // 4096].astype(np.float64)
@@ -125,16 +127,17 @@ class Rounded:
         bounds += 2.0**-22 * norms * self._weight / divisors
         rounded = torch.zeros(len(users), self._whole.shape[1], dtype=torch.int8)
         rounded[:, : users.shape[1]] = torch.from_numpy(whole.astype(np.int8))
-        upper = torch.empty(len(self._whole))
-        together = _TOGETHER if len(users) >= _FEW else 1
+        together = min(_TOGETHER, len(users)) if len(users) >= _FEW else 1
+        buffer, upper, shut = self._buffers(together)
         for first in range(0, len(users), together):
-            products = torch._int_mm(rounded[first : first + together], self._whole.T)
+            some = rounded[first : first + together]
+            products = torch._int_mm(some, self._whole.T, out=buffer[: len(some)])
             for row, line in enumerate(products, first):
                 tight = bool(bounds[row] < _LOOSE and steps[row] > 0)
                 margin = int(1.001 * bounds[row]) + 8 if tight else 0
-                torch.mul(line.add_(margin), self._item_step, out=upper)
-                if (shut := closed[row]) is not None:
-                    upper[: self._size].sub_(shut.view(torch.int8), alpha=_CLOSED)
+                upper.copy_(line).add_(margin).mul_(self._item_step)
+                if (mask := closed[row]) is not None:
+                    upper[: self._size].sub_(shut.copy_(mask), alpha=_CLOSED)
                 scores = upper.numpy()
                 scores[banned[row]] = -_CLOSED
                 scores[self._out] = -_CLOSED
@@ -143,6 +146,19 @@ class Rounded:
                 else:
                     every = np.flatnonzero(scores > _NEVER)
                     yield every if steps[row] > 0 else every[:k]  # without a step all score the same
+
+    def _buffers(self, rows: int) -> tuple[Tensor, Tensor, Tensor]:
+        """This thread's room for products int32 (rows, …), scores float32 (…,) and a mask: fresh memory costs more than what is put there.
+
+        For the same reason no operation on them mixes types: the one would be copied in whole first.
+        """
+        held: tuple[Tensor, Tensor, Tensor] | None = getattr(self._local, "buffers", None)
+        if held is None or len(held[0]) < rows:
+            with torch.inference_mode(mode=False):
+                length = len(self._whole)
+                products, scores = torch.empty(rows, length, dtype=torch.int32), torch.empty(length)
+                held = self._local.buffers = products, scores, torch.empty(self._size)
+        return held[0][:rows], held[1], held[2]
 
     def _near(self, scores: np.ndarray, k: int, margin: int, slack: float) -> np.ndarray:
         """Codes, in no order, of the items that may score as high as the k-th best: upper ends of scores float32 (num_items,)."""
