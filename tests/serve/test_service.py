@@ -256,3 +256,21 @@ def test_without_a_model_everybody_gets_what_is_popular(tmp_path):
         service.refresh()
         answer = ask(service, user_id="w", limit=2)
         assert (ids(answer), answer.status, answer.fallback) == (["b", "a"], "fallback", "popular")
+
+
+def test_a_large_catalogue_gives_the_same_lists_with_and_without_boosts_that_change_nothing(tmp_path):
+    with opened(tmp_path, grid(20_000)) as (service, _store, _clock):
+        service.put_items([ItemBody(item_id=item, properties={"price": place}) for place, item in enumerate(items(500))])
+        assert service.view.scoring.searches
+        user = somebody()
+        did(service, user, *items(20_000)[40:44])
+        for how in ({}, {"filter": "price < 90"}, {"filter": "price < 3", "strict_filter": True}):
+            found, whole = service.recommend(
+                [
+                    Recommend(user_id=user, limit=30, include=["score"], boosts=boosts, **how)
+                    for boosts in ([], [Boost(filter="price >= 0", weight=1.0)])
+                ]
+            )
+            assert ids(found) == ids(whole)
+            assert [shelf.score for shelf in found.items] == [shelf.score for shelf in whole.items]
+            assert not set(ids(found)) & set(items(20_000)[40:44])

@@ -43,7 +43,7 @@ class CausalAttention(nn.Module):
             seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
             outputs.append(seen.reshape(group.rows, dim))
             line, slot = line + group.rows, slot + group.slots
-        return self.mix(torch.cat(outputs))
+        return self.mix(torch.cat(outputs) if outputs else queries)
 
 
 class Block(nn.Module):
