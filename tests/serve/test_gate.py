@@ -9,7 +9,8 @@ from tastemaker.models.base import Query
 from tastemaker.models.ease import Ease
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.serve import gate
-from tastemaker.serve.fresh import Fresh, GateSettings, Learned
+from tastemaker.serve.fresh import Fresh, Learned
+from tastemaker.serve.settings import GateSettings
 from tastemaker.store.base import Event, open_store
 
 from . import towns

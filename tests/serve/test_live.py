@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -137,3 +139,22 @@ def test_a_swap_keeps_the_catalogue(tmp_path, again):
         service.swap(grid() if again else grid(30))
         assert set(ids(ask(service, filter="price = 5"))) == {"item 1", "new"}
         assert "item 2" not in ids(ask(service, limit=100))
+
+
+def test_a_catalogue_changed_while_the_service_was_away_is_served_as_it_is_now(tmp_path):
+    with opened(tmp_path, grid()) as (service, _store, _clock):
+        service.put_items(described(38))
+        before = ids(ask(service, limit=100))
+    with open_store(f"sqlite:///{tmp_path / 'store.db'}") as store:
+        store.put_items([Item("item 3", {"title": "flipped"}, hidden=True), Item("item 5", {"title": "flipped"})])
+        store.delete_item("item 4")
+    with opened(tmp_path, grid()) as (service, _store, _clock):
+        assert set(before) - set(ids(ask(service, limit=100))) == {"item 3", "item 4"}
+        assert ids(ask(service, limit=100, filter="title = 'flipped'")) == ["item 5"]
+
+
+def test_a_service_starts_without_what_trains_and_judges():
+    said = "import sys, tastemaker.serve.server; print(*{name.partition('.')[0] for name in sys.modules}, *sys.modules)"
+    loaded = set(subprocess.run([sys.executable, "-c", said], stdout=subprocess.PIPE, text=True, check=True).stdout.split())
+    assert "tastemaker.serve.service" in loaded
+    assert not loaded & {"ibis", "duckdb", "scipy.stats", "tastemaker.evaluate", "tastemaker.experiment", "tastemaker.train"}

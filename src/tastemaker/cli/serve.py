@@ -87,6 +87,9 @@ def serve(
     as_json: Json = False,
 ) -> None:
     """Serve recommendations over HTTP, until SIGTERM; what is under way is answered first."""
+    import gc
+
+    gc.disable()  # until it is ready: what is made until then stays, and looking it through again and again takes a second
     from tastemaker.log import configure
     from tastemaker.serve.server import Plan
     from tastemaker.serve.server import serve as run

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
 
 from tastemaker.data.interactions import Histories, Interactions
 from tastemaker.data.schema import FeatureSchema
@@ -20,26 +19,13 @@ from tastemaker.models.base import Solvable
 from tastemaker.recommend.candidates import Scorer, device_of, rank, scorer
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.resolve import model_class
-from tastemaker.settings import Settings
+from tastemaker.serve.settings import GateSettings
 from tastemaker.store.base import Store
 
 K = 10
 """Length of the lists that are judged."""
 _HISTORY = 1000
 """Newest events of a user that are read."""
-
-
-class GateSettings(Settings):
-    """How strict the gate is."""
-
-    min_users: int = Field(100, ge=2, description="users that must be asked before a model in use is replaced")
-    max_users: int = Field(5000, ge=2, description="users asked at most, a seeded sample of those with fresh events")
-    window: int = Field(500_000, ge=1, description="newest events that users are drawn from and rivals are counted in")
-    min_known_share: float = Field(0.5, ge=0, le=1, description="share of these events whose items the candidate must know")
-    max_milliseconds: float = Field(250.0, gt=0, description="median time of one answer")
-    bootstrap: int = Field(1000, ge=1, description="resamples behind the interval of each figure")
-    confidence: float = Field(0.95, gt=0, lt=1, description="of intervals")
-    seed: int = Field(0, ge=0, description="of the sample of users and of resampling")
 
 
 @dataclass(frozen=True)

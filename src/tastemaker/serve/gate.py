@@ -35,7 +35,8 @@ from tastemaker.evaluate.report import Report
 from tastemaker.models.base import Query, RetrievalModel
 from tastemaker.recommend.candidates import Scorer, device_of, rank, scorer
 from tastemaker.recommend.recommender import Recommender
-from tastemaker.serve.fresh import Fresh, GateSettings, K, Learned
+from tastemaker.serve.fresh import Fresh, K, Learned
+from tastemaker.serve.settings import GateSettings
 from tastemaker.store.base import Store
 
 METRIC = f"ndcg@{K}"

@@ -22,7 +22,6 @@ from pydantic import Field
 
 from tastemaker.errors import RequestError
 from tastemaker.serve.registry import Registry, checked
-from tastemaker.serve.training import asked_before, config_of
 from tastemaker.settings import Settings
 from tastemaker.store.base import Job, Store
 
@@ -55,6 +54,8 @@ def ask(
         RequestError: not a name, nothing to go by, or a training of that name is under way (409).
         ConfigError: the config does not hold.
     """
+    from tastemaker.serve.training import asked_before, config_of  # whoever only serves starts without what trains
+
     store = registry.store
     checked(name)
     if store.url == "memory:":

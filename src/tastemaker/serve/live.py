@@ -111,7 +111,7 @@ class Live:
             items, newest = self._store.changes(self._since)
             if not items:
                 break
-            changed += [item for item in items if not item.deleted or item.item_id in self._stock.rows]
+            changed += items  # tombstones too: a model that comes later may know what was removed
             self._since = newest
         if changed:
             self._stock = self._stock.put([self._described(item) for item in changed], self._change)

@@ -20,17 +20,17 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tastemaker.errors import ArtifactError, RequestError
-from tastemaker.experiment.snapshot import erased_among
 from tastemaker.recommend import artifact
 from tastemaker.recommend.recommender import Recommender
-from tastemaker.serve import gate
-from tastemaker.serve.fresh import GateSettings, Learned
-from tastemaker.serve.gate import GateReport
+from tastemaker.serve.settings import GateSettings
 from tastemaker.serve.watch import OnVersion, Watch
 from tastemaker.store.base import ModelVersion, Store
+
+if TYPE_CHECKING:
+    from tastemaker.serve.gate import GateReport
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
@@ -55,6 +55,8 @@ class Registry:
             ArtifactError: the artifact is damaged or knows users who were erased since.
             RequestError: not a name.
         """
+        from tastemaker.experiment.snapshot import erased_among
+
         place, source = self.folder / checked(name), Path(source)
         with _holding(place / ".lock"):
             known = self.store.models(name)
@@ -116,6 +118,10 @@ class Registry:
             RequestError: no such version.
             ArtifactError: it cannot be loaded; it is marked as refused.
         """
+        from tastemaker.serve import gate  # what judges is slow to import, and who only serves does without
+        from tastemaker.serve.fresh import Learned
+        from tastemaker.serve.gate import GateReport
+
         asked, serving = self.find(name, version), self.current()
         try:
             candidate = self.load(asked)

@@ -29,13 +29,12 @@ from tastemaker.recommend import artifact as artifacts
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.serve.app import app
 from tastemaker.serve.batcher import Batcher
-from tastemaker.serve.gate import GateSettings
 from tastemaker.serve.http import HttpSettings
 from tastemaker.serve.monitor import Monitor
 from tastemaker.serve.registry import Registry
 from tastemaker.serve.runner import JobSettings, Runner
 from tastemaker.serve.service import Service
-from tastemaker.serve.settings import ServeSettings
+from tastemaker.serve.settings import GateSettings, ServeSettings
 from tastemaker.serve.telemetry import Spans
 from tastemaker.settings import Settings
 from tastemaker.store.base import ModelVersion, Store, open_store
@@ -132,8 +131,8 @@ def serve(plan: Plan, on_address: Callable[[str, bool], None], on_ready: Callabl
                 _take_model(plan, service, registry, sections["jobs"], store, stack)
                 service.warm()
                 # A full round of the collector over a large catalogue halts all threads for half a second; what is here now stays.
-                gc.collect()
                 gc.freeze()
+                gc.enable()
                 version, ids = service.version, service.view.ids
                 name = None if version is None else f"{version.name} {version.version}".removesuffix(" 0")
                 on_ready(Started(url, open_, name, ids[2] if len(ids) > 2 else None))

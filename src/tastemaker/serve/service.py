@@ -75,10 +75,11 @@ class Service(Keeper):
         """
         settings = ServeSettings.parse({}) if settings is None else settings
         self.settings, self.store, self._clock = settings, store, clock
+        self._shelves = Shelves(store, settings, clock)
+        self._shelves.begin()
         self._live = Live(store)
         self._guard = Guard(pause_seconds=settings.store_pause_seconds)
         self._masks = Masks(settings.masks)
-        self._shelves = Shelves(store, settings, clock)
         self._pages = Pages(store, settings.pages)
         self.recorder = Recorder(store, queue=settings.recorder_queue, group=settings.recorder_group)
         self._envelopes = Envelopes(self._pages, self.recorder)

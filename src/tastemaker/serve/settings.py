@@ -1,4 +1,4 @@
-"""Settings of the service: section `[serve]` of a config."""
+"""Settings of the service: sections `[serve]` and `[gate]` of a config."""
 
 from __future__ import annotations
 
@@ -28,3 +28,16 @@ class ServeSettings(Settings):
     masks: int = Field(256, ge=1, description="filter results held")
     pages: int = Field(20_000, ge=1, description="answers held in memory for their next page")
     last_answers: int = Field(20_000, ge=1, description="users whose last list is held, for when the model cannot answer")
+
+
+class GateSettings(Settings):
+    """How strict the gate is."""
+
+    min_users: int = Field(100, ge=2, description="users that must be asked before a model in use is replaced")
+    max_users: int = Field(5000, ge=2, description="users asked at most, a seeded sample of those with fresh events")
+    window: int = Field(500_000, ge=1, description="newest events that users are drawn from and rivals are counted in")
+    min_known_share: float = Field(0.5, ge=0, le=1, description="share of these events whose items the candidate must know")
+    max_milliseconds: float = Field(250.0, gt=0, description="median time of one answer")
+    bootstrap: int = Field(1000, ge=1, description="resamples behind the interval of each figure")
+    confidence: float = Field(0.95, gt=0, lt=1, description="of intervals")
+    seed: int = Field(0, ge=0, description="of the sample of users and of resampling")

@@ -66,6 +66,10 @@ class Shelves:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="counts")
         self._blended: tuple[np.ndarray, int, np.ndarray] | None = None
 
+    def begin(self) -> None:
+        """Has the default window counted, and does not wait for it."""
+        self._ask((round(self._settings.popular_days * 86_400), 0))
+
     def close(self) -> None:
         """Stops counting."""
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -122,19 +126,25 @@ class Shelves:
         held = self._held.get(key)
         if held is not None and time.monotonic() - held.taken < self._settings.popular_refresh_seconds:
             return held, True
-        with self._lock:
-            future = self._asked.get(key)
-            if future is None:
-                try:
-                    future = self._asked[key] = self._pool.submit(self._count, key)
-                except RuntimeError:
-                    return held, False
+        future = self._ask(key)
+        if future is None:
+            return held, False
         if held is not None and not wait and not future.done():
             return held, time.monotonic() - held.taken < 3 * self._settings.popular_refresh_seconds
         try:
             return future.result(timeout=60.0 if wait else self._settings.store_budget_ms / 1000), True
         except (FutureTimeout, StoreError):
             return held, False
+
+    def _ask(self, key: tuple[int, int]) -> Future[Counts] | None:
+        """The count that is under way, or a new one; None once this is closed."""
+        with self._lock:
+            if key not in self._asked:
+                try:
+                    self._asked[key] = self._pool.submit(self._count, key)
+                except RuntimeError:
+                    return None
+            return self._asked[key]
 
     def _count(self, key: tuple[int, int]) -> Counts:
         taken, now = time.monotonic(), self._clock()

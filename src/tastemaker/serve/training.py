@@ -29,8 +29,8 @@ from tastemaker.experiment.result import RunResult, plain
 from tastemaker.experiment.run import train_run
 from tastemaker.recommend import artifact
 from tastemaker.resolve import model_names
-from tastemaker.serve.gate import GateSettings
 from tastemaker.serve.registry import Registry
+from tastemaker.serve.settings import GateSettings
 from tastemaker.store.base import ModelVersion, open_store
 from tastemaker.train.trainer import Record
 

@@ -6,15 +6,19 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from tastemaker.store.base import Item, Page
-from tastemaker.store.codec import asked_id, finite, from_cursor, from_json, id_bytes, mapping, time_of, to_cursor, to_json
+from tastemaker.store.codec import asked_id, finite, from_cursor, id_bytes, time_of, to_cursor, to_json
 from tastemaker.store.names import top
 from tastemaker.store.part import Part
 from tastemaker.store.schema import items as table
 
 _CHUNK = 1000
+_COLUMNS = ("item_id", "properties", "categories", "available_from", "expires_at", "hidden", "embedding", "deleted")
+_ASKED = [table.c[name] for name in _COLUMNS]
+_decode = msgspec.json.Decoder().decode
 
 
 class Catalogue(Part):
@@ -49,25 +53,26 @@ class Catalogue(Part):
 
     def item(self, item_id: str) -> Item | None:
         with self.db.reading() as connection:
-            query = sa.select(table).where(table.c.item_id == asked_id(item_id), sa.not_(table.c.deleted))
+            query = sa.select(*_ASKED).where(table.c.item_id == asked_id(item_id), sa.not_(table.c.deleted))
             row = connection.execute(query).one_or_none()
-        return None if row is None else _item(row)
+        return None if row is None else _item(*row)
 
     def items(self, cursor: str | None = None, limit: int = 100) -> Page[Item]:
-        query = sa.select(table).where(sa.not_(table.c.deleted)).order_by(table.c.item_id).limit(limit + 1)
+        query = sa.select(*_ASKED).where(sa.not_(table.c.deleted)).order_by(table.c.item_id).limit(limit + 1)
         if cursor is not None:
             query = query.where(table.c.item_id > from_cursor(cursor, bytes)[0])
         with self.db.reading() as connection:
             rows = connection.execute(query).all()
         return Page(
-            [_item(row) for row in rows[:limit]], to_cursor(bytes(rows[limit - 1].item_id)) if len(rows) > limit else None
+            [_item(*row) for row in rows[:limit]], to_cursor(bytes(rows[limit - 1].item_id)) if len(rows) > limit else None
         )
 
     def changes(self, since: int, limit: int = 10_000) -> tuple[list[Item], int]:
-        query = sa.select(table).where(table.c.changed > since).order_by(table.c.changed).limit(limit)
-        with self.db.reading() as connection:
-            rows = connection.execute(query).all()
-        return [_item(row) for row in rows], rows[-1].changed if rows else since
+        # A service that starts reads the whole catalogue so: rows as the driver has them, in the order of `_item`.
+        text = f"SELECT {', '.join(_COLUMNS)}, changed FROM items WHERE changed > ? ORDER BY changed LIMIT ?"
+        with self.db.cursor() as cursor:
+            rows = cursor.execute(self.db.sql(text), (since, limit)).fetchall()
+        return [_item(*row[:-1]) for row in rows], rows[-1][-1] if rows else since
 
 
 def _row(item: Item) -> dict[str, Any]:
@@ -86,15 +91,23 @@ def _row(item: Item) -> dict[str, Any]:
     }
 
 
-def _item(row: Any) -> Item:
-    embedding = None if row.embedding is None else struct.unpack(f"<{len(row.embedding) // 8}d", row.embedding)
+def _item(
+    item_id: bytes,
+    properties: str | None,
+    categories: str | None,
+    available_from: int | None,
+    expires_at: int | None,
+    hidden: bool,
+    embedding: bytes | None,
+    deleted: bool,
+) -> Item:
     return Item(
-        bytes(row.item_id).decode(),
-        mapping(row.properties),
-        tuple(from_json(row.categories) or ()),
-        row.available_from,
-        row.expires_at,
-        row.hidden,
-        embedding,
-        row.deleted,
+        bytes(item_id).decode(),
+        {} if properties is None else _decode(properties),
+        () if categories is None else tuple(_decode(categories)),
+        available_from,
+        expires_at,
+        bool(hidden),
+        None if embedding is None else struct.unpack(f"<{len(embedding) // 8}d", embedding),
+        bool(deleted),
     )

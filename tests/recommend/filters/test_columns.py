@@ -5,10 +5,12 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tastemaker.errors import FilterError
 from tastemaker.recommend.filters import Columns, parse
-from tastemaker.recommend.filters.columns import MAX_FIELDS
+from tastemaker.recommend.filters.columns import MAX_FIELDS, Column
 
 
 def test_labels_are_list_elements_or_the_value():
@@ -88,3 +90,23 @@ def test_a_large_catalogue_is_laid_out_in_seconds_and_changed_in_milliseconds():
     changed = columns.replaced({7: rows[8], 90: {}}).extended(rows[:3])
     assert time.process_time() - start < 0.5
     assert parse("title = 'thing 8'").mask(changed).nonzero()[0].tolist() == [7, 8]
+
+
+_SCALARS = st.one_of(st.text(max_size=2), st.booleans(), st.integers(-(10**400), 10**400), st.floats(), st.none())
+_CELLS = st.one_of(_SCALARS, st.lists(_SCALARS, max_size=4), st.lists(st.sampled_from("abc"), max_size=4))
+
+
+@given(
+    st.one_of(
+        st.lists(_CELLS),
+        st.lists(st.sampled_from("abc")),
+        st.lists(st.integers(-(10**400), 10**400) | st.floats()),
+        st.lists(st.lists(st.sampled_from("abc"), max_size=4)),
+    )
+)
+def test_cells_of_one_type_are_laid_out_as_they_are_among_others(cells):
+    alone = Column.of(cells)
+    mixed = Column.of([*cells, {"neither": "text nor number nor list"}])
+    assert (alone.codes.tolist(), alone.words.values) == (mixed.codes[:-1].tolist(), mixed.words.values)
+    assert (alone.offsets.tolist(), alone.tokens.tolist()) == (mixed.offsets[:-1].tolist(), mixed.tokens.tolist())
+    np.testing.assert_array_equal(alone.numbers, mixed.numbers[:-1])

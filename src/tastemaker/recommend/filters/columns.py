@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,6 +68,16 @@ class Words:
                     self._codes[value] = code
         return code
 
+    def encode_all(self, texts: Sequence[str]) -> np.ndarray:
+        """The codes of many texts, int32; new ones are added in the order they come."""
+        codes = self._codes
+        with self._lock:
+            for text in dict.fromkeys(texts):
+                if text not in codes:
+                    self.values.append(text)
+                    codes[text] = len(self.values) - 1
+        return np.fromiter(map(codes.__getitem__, texts), np.int32, len(texts))
+
     def table(self, key: Any, test: Callable[[Any], bool | None]) -> tuple[np.ndarray, np.ndarray]:
         """Of which words `test` is True and of which False, bool by code; kept under `key` for the next to ask."""
         true, false = self._tables.get(key, (np.zeros(FALSE, bool), np.zeros(FALSE, bool)))
@@ -112,24 +124,39 @@ class Column:
         codes = np.concatenate([self.codes, np.zeros(size - old, np.int32)])
         numbers = np.concatenate([self.numbers, np.full(size - old, np.nan)])
         codes[cleared], numbers[cleared] = MISSING, np.nan
-        cells = [self._cell(value) for value in values]
         at = np.asarray(places, dtype=np.int64)
-        codes[at] = [code for code, _number, _list in cells]
-        numbers[at] = [number for _code, number, _list in cells]
-        lists = [(place, tokens) for place, (code, _number, tokens) in zip(places, cells, strict=True) if code == LIST]
-        if not lists and not len(self.tokens):
+        codes[at], numbers[at], counts, added = self._encoded(list(values))
+        if not len(added) and not len(self.tokens):
             return Column(self.words, codes, numbers, np.zeros(size + 1, np.int64), self.tokens)
         lengths = np.concatenate([np.diff(self.offsets), np.zeros(size - old, np.int64)])
         stays = np.ones(size, bool)
         stays[cleared] = stays[at] = False
         kept = self.tokens[np.repeat(stays[:old], lengths[:old])]
         lengths[~stays] = 0
-        lengths[[place for place, _tokens in lists]] = [len(tokens) for _place, tokens in lists]
+        lengths[at] = counts
         from_old = np.repeat(stays, lengths)
         tokens = np.empty(len(from_old), np.int32)
         tokens[from_old] = kept
-        tokens[~from_old] = [token for _place, row in lists for token in row]
+        tokens[~from_old] = added
         return Column(self.words, codes, numbers, np.concatenate([[0], np.cumsum(lengths)]), tokens)
+
+    def _encoded(self, values: list[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Of each cell its code, number and count of list elements; and these elements, all in a row."""
+        kinds, size = set(map(type, values)), len(values)
+        nothing = np.zeros(size, np.int64), np.zeros(0, np.int32)
+        # Whole catalogues come at once, and nearly always a property has one type.
+        if kinds <= {str}:
+            return self.words.encode_all(values), np.full(size, np.nan), *nothing
+        if kinds <= {float, int}:
+            with contextlib.suppress(OverflowError):  # an integer beyond floats
+                numbers = np.array(values, np.float64)
+                return np.where(np.isnan(numbers), MISSING, NUMBER).astype(np.int32), numbers, *nothing
+        if kinds <= {list} and set(map(type, members := list(chain.from_iterable(values)))) <= {str}:
+            counts, tokens = _distinct(np.fromiter(map(len, values), np.int64, size), self.words.encode_all(members))
+            return np.full(size, LIST, np.int32), np.full(size, np.nan), counts, tokens
+        codes, found, lists = zip(*map(self._cell, values), strict=True)
+        counts = np.fromiter(map(len, lists), np.int64, size)
+        return np.array(codes, np.int32), np.array(found), counts, np.fromiter(chain.from_iterable(lists), np.int32)
 
     def _cell(self, value: Any) -> tuple[int, float, Sequence[int]]:
         if isinstance(value, list | tuple | set | frozenset):
@@ -255,6 +282,13 @@ class Columns:
             FilterError: no item has the property.
         """
         return self.column(name).labels
+
+
+def _distinct(lengths: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ragged lists without what comes in one of them again: their lengths and their elements."""
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    first = np.sort(np.unique(rows * (int(tokens.max(initial=0)) + 1) + tokens, return_index=True)[1])
+    return np.bincount(rows[first], minlength=len(lengths)), tokens[first]
 
 
 def scalar_of(value: Any) -> Scalar | None:
