@@ -76,7 +76,8 @@ class Service(Keeper):
         settings = ServeSettings.parse({}) if settings is None else settings
         self.settings, self.store, self._clock = settings, store, clock
         self._shelves = Shelves(store, settings, clock)
-        self._shelves.begin()
+        if follow:
+            self._shelves.begin()
         self._live = Live(store)
         self._guard = Guard(pause_seconds=settings.store_pause_seconds)
         self._masks = Masks(settings.masks)
