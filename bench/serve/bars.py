@@ -245,7 +245,7 @@ def floor(session: Session) -> list[Row]:
     with session.serving() as server:
         report, facts = measured(server, [request("GET", "/livez")], clients=16, seconds=min(5, session.seconds))
     rows = [Row("floor: HTTP alone (/livez)", told(report, facts), facts=facts)]
-    with session.serving("--set", "http.max_in_flight=1") as server:
+    with session.serving("--set", "serve.patience_ms=0.001", "--set", "serve.max_batch=1") as server:
         report, facts = measured(server, asks.recommend(session.world, 2000), clients=64, seconds=min(5, session.seconds))
     said = f"CPU {facts['server_cpu_ms_each']:g} ms each, of which {report.statuses} answered; p99 {report.refused_p99:g} ms"
     rows.append(Row("floor: a refusal (nearly all are refused)", said, facts=facts))

@@ -19,6 +19,7 @@ from tests.serve import towns
 from tastemaker.serve.app import app
 from tastemaker.serve.auth import new_key
 from tastemaker.serve.batcher import Batcher
+from tastemaker.serve.door import behind
 from tastemaker.serve.http import HttpSettings
 from tastemaker.serve.monitor import Monitor
 from tastemaker.serve.registry import Registry
@@ -91,9 +92,8 @@ def running(service: Service, store: Store, **options: Any) -> Iterator[str]:
 
         async def serve() -> None:
             nonlocal server
-            config = uvicorn.Config(
-                app(service, Batcher(service), store, **options), log_level="error", http="httptools", lifespan="on"
-            )
+            application = app(service, Batcher(service), store, **options)
+            config = uvicorn.Config(application, log_level="error", http=behind(application.state.door), lifespan="on")
             server = uvicorn.Server(config)
             server.install_signal_handlers = lambda: None
             started.set()

@@ -69,6 +69,27 @@ def test_beyond_the_queue_requests_are_refused_at_once_with_a_time_to_come_back(
     assert all(error.retry_after_seconds >= 1 for error in errors)
 
 
+def test_while_the_first_in_the_queue_waits_too_long_nobody_else_is_taken_in(world, monkeypatch):
+    held = Held(world, monkeypatch)
+    monkeypatch.setattr(world, "settings", world.settings.model_copy(update={"patience_ms": 30.0}))
+
+    async def main():
+        batcher = Batcher(world)
+        first, second = (asyncio.create_task(batcher.submit(Recommend(limit=1))) for _ in range(2))
+        await asyncio.sleep(0)
+        assert not batcher.full
+        await asyncio.sleep(0.05)
+        assert batcher.full
+        with pytest.raises(OverloadError):
+            await batcher.submit(Recommend(limit=1))
+        held.go.set()
+        await asyncio.gather(first, second)
+        assert not batcher.full
+        await batcher.close()
+
+    asyncio.run(main())
+
+
 def test_an_error_reaches_whoever_asked_and_nobody_else(world):
     async def main():
         batcher = Batcher(world)

@@ -67,3 +67,20 @@ def test_what_a_call_raises_reaches_whoever_asked() -> None:
         threads.close()
 
     asyncio.run(work())
+
+
+def test_while_the_first_call_waits_too_long_no_other_is_taken_in() -> None:
+    async def work() -> None:
+        threads, gate = Threads("test", workers=1, waiting=10, patience_seconds=0.03), threading.Event()
+        first, second = asyncio.create_task(threads.run(gate.wait)), asyncio.create_task(threads.run(lambda: 2))
+        await asyncio.sleep(0)
+        assert not threads.full
+        await asyncio.sleep(0.05)
+        with pytest.raises(OverloadError):
+            await threads.run(lambda: 3)
+        gate.set()
+        assert (await first, await second) == (True, 2)
+        assert await threads.run(lambda: 4) == 4
+        threads.close()
+
+    asyncio.run(work())

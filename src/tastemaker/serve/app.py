@@ -16,6 +16,7 @@ from tastemaker.serve import openapi
 from tastemaker.serve.auth import Keyring
 from tastemaker.serve.batcher import Batcher
 from tastemaker.serve.call import Parts
+from tastemaker.serve.door import Door
 from tastemaker.serve.http import Http, HttpSettings
 from tastemaker.serve.limits import Threads
 from tastemaker.serve.monitor import Monitor
@@ -27,6 +28,8 @@ from tastemaker.serve.telemetry import Spans
 from tastemaker.store.base import Store
 
 _FLUSH_SECONDS = 0.5
+_PATIENCE_SECONDS = 1.0
+"""While an event waited longer to be written, no other is taken in."""
 
 
 def app(
@@ -41,7 +44,7 @@ def app(
     routes: Sequence[Route] = ROUTES,
     mounts: Sequence[BaseRoute] = (),
 ) -> Starlette:
-    """An ASGI application over a service.
+    """An ASGI application over a service; a server that sets `door.behind(application.state.door)` before it refuses faster.
 
     Args:
         service: answers; whoever made it warms, swaps and closes it.
@@ -68,7 +71,7 @@ def app(
         monitor=monitor or Monitor(log=None),
         lists=Threads("list", workers=4, waiting=256),
         reads=Threads("read", workers=8, waiting=256),
-        writes=Threads("write", workers=16, waiting=256),
+        writes=Threads("write", workers=16, waiting=256, patience_seconds=_PATIENCE_SECONDS),
         control=Threads("control", workers=1, waiting=2),
         table=table,
         document=msgspec.json.encode(openapi.document(table.routes)),
@@ -78,7 +81,8 @@ def app(
     parts.monitor.watch_queue("recommend", lambda: batcher.depth)
     parts.monitor.watch_model(lambda: service.ready, lambda: service.version)
     batcher.on_batch = parts.monitor.batch
-    http = Http(parts, settings or HttpSettings.parse({}), spans)
+    door = Door(table, {"recommend": lambda: batcher.full, "writes": lambda: parts.writes.full}, parts.monitor)
+    http = Http(parts, settings or HttpSettings.parse({}), door, spans)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -102,6 +106,7 @@ def app(
     application = Starlette(routes=[*mounts], lifespan=lifespan)
     application.router.default = http  # a mount at "/" would not match a path that holds a newline
     application.router.redirect_slashes = False
+    application.state.door = door
     return application
 
 

@@ -35,6 +35,14 @@ class Batcher:
         """Requests that wait or are being answered."""
         return len(self._waiting) + self._running
 
+    @property
+    def full(self) -> bool:
+        """Whether whoever comes now is refused: the queue has its length, or its head has waited longer than `patience_ms`."""
+        waiting, settings = self._waiting, self._service.settings
+        if self._closed or len(waiting) >= settings.queue:
+            return True
+        return bool(waiting) and time.perf_counter() - (waiting[0][0].arrived or 0.0) > settings.patience_ms / 1000
+
     async def submit(self, request: Recommend, *, record: bool = True) -> Answer:
         """The answer to a request.
 
@@ -49,7 +57,7 @@ class Batcher:
         settings = self._service.settings
         deadline = settings.deadline_ms if ask.request.deadline_ms is None else ask.request.deadline_ms
         wait = self.depth * self._seconds_each
-        if self._closed or len(self._waiting) >= settings.queue or (self._busy and wait > deadline / 1000):
+        if self.full or (self._busy and wait > deadline / 1000):
             raise OverloadError(
                 f"{self.depth} requests are before this one",
                 expected=f"at most {settings.queue}, and an answer within {deadline:.0f} ms",

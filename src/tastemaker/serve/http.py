@@ -29,6 +29,7 @@ from tastemaker.serve import body as bodies
 from tastemaker.serve import browser, query
 from tastemaker.serve.auth import PUBLIC, Principal
 from tastemaker.serve.call import Call, Parts, Raw
+from tastemaker.serve.door import Door
 from tastemaker.serve.limits import Buckets
 from tastemaker.serve.monitor import Seen
 from tastemaker.serve.problems import MEDIA_TYPE, Refused, problem
@@ -61,8 +62,8 @@ class HttpSettings(Settings):
 class Http:
     """The ASGI application under the lifespan."""
 
-    def __init__(self, parts: Parts, settings: HttpSettings, spans: Spans | None = None) -> None:
-        self._parts, self._settings, self._spans = parts, settings, spans
+    def __init__(self, parts: Parts, settings: HttpSettings, door: Door, spans: Spans | None = None) -> None:
+        self._parts, self._settings, self._door, self._spans = parts, settings, door, spans
         self._table, self._keyring, self._monitor = parts.table, parts.keyring, parts.monitor
         self._origins = frozenset(origin.encode() for origin in settings.origins)
         self._buckets = Buckets(settings.rate_limit) if settings.rate_limit else None
@@ -117,6 +118,8 @@ class Http:
             more.pop("access-control-allow-origin", None)
         if self._busy >= self._settings.max_in_flight:
             raise OverloadError(f"{self._busy} requests being answered")
+        if self._door.full(route):
+            raise OverloadError("more requests than can be answered")
         self._busy += 1
         try:
             return await self._call(route, ids, principal, scope, headers, receive, seen, more)

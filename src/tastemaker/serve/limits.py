@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -42,17 +44,30 @@ class Buckets:
 class Threads:
     """Threads for calls that block: `workers` run, `waiting` more may queue, the rest is refused at once."""
 
-    def __init__(self, name: str, workers: int, waiting: int) -> None:
+    def __init__(self, name: str, workers: int, waiting: int, patience_seconds: float = math.inf) -> None:
+        """While the first that waits has done so for longer than `patience_seconds`, nobody else is taken in."""
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
-        self._name, self._limit = name, workers + waiting
+        self._name, self._limit, self._patience = name, workers + waiting, patience_seconds
+        self._arrived: deque[float] = deque()
         self.busy = 0
         """calls running or waiting"""
 
+    @property
+    def full(self) -> bool:
+        """Whether whoever comes now is refused."""
+        if self.busy >= self._limit:
+            return True
+        try:
+            return time.monotonic() - self._arrived[0] > self._patience
+        except IndexError:  # nobody waits
+            return False
+
     async def run(self, function: Callable[..., T], *arguments: object) -> T:
         """What `function` returns. A caller that stops waiting does not stop it. Raises OverloadError when the queue is full."""
-        if self.busy >= self._limit:
+        if self.full:
             raise OverloadError(f"{self.busy} requests wait for {self._name} threads")
         self.busy += 1
+        self._arrived.append(time.monotonic())
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         # A third of the way that run_in_executor takes, which chains two futures and copies between them.
@@ -67,6 +82,7 @@ class Threads:
         arguments: tuple[object, ...],
     ) -> None:
         settle: Callable[[], None]
+        self._arrived.popleft()
         try:
             settle = partial(answer.set_result, function(*arguments))
         except BaseException as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter as Counts
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,6 +73,8 @@ class Monitor:
         self.slow_ms, self._log, self._clock = slow_ms, log, clock
         self.slow: deque[tuple[float, Seen]] = deque(maxlen=_KEPT)
         """time and facts of the last slow requests"""
+        self._told: list[dict[str, object]] = []
+        """lines of those turned away"""
         self._lines: deque[tuple[float, Seen]] = deque(maxlen=_UNWRITTEN)
         self._encode = msgspec.json.Encoder().encode
         self.registry = CollectorRegistry()
@@ -99,6 +102,7 @@ class Monitor:
         Gauge("tastemaker_info", "This version.", ["version"], registry=one).labels(__version__).set(1)
         for outcome in ("accepted", "duplicate", "rejected"):
             self._events.labels(outcome)
+        self._turned: Counts[tuple[str, str]] = Counts()
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram, list[Histogram]]] = {}
         self._asks: list[Callable[[], None]] = []
 
@@ -125,6 +129,19 @@ class Monitor:
             self.slow.appendleft((now, seen))
         if self._log is not None:
             self._lines.append((now, seen))
+
+    def turned_away(self, method: str, route: str) -> None:
+        """Counts a request that was refused unread: it has no time, and shares its line in the log with others."""
+        self._turned[method, route] += 1
+
+    def gather(self) -> None:
+        """Puts those turned away since the last time where they are seen; in the thread that turns away."""
+        for (method, route), count in self._turned.items():
+            self._requests.labels(method, route, "503").inc(count)
+            self._problems.labels("overload").inc(count)
+            if self._log is not None:
+                self._told.append({"method": method, "route": route, "status": 503, "code": "overload", "requests": count})
+        self._turned.clear()
 
     def answered(self, answer: Answer) -> None:
         """Counts a recommendation."""
@@ -169,10 +186,13 @@ class Monitor:
 
     def flush(self) -> None:
         """Writes the log lines that gathered since the last time, in one go: a write for each would cost more than a short answer."""
-        if self._log is None or not self._lines:
+        self.gather()
+        if self._log is None or not (self._lines or self._told):
             return
-        lines = [self._lines.popleft() for _ in range(len(self._lines))]
-        self._log.write("".join(self._encode(_line(now, seen)).decode() + "\n" for now, seen in lines))
+        lines = [_line(*self._lines.popleft()) for _ in range(len(self._lines))]
+        lines += [{"time": round(self._clock(), 3), "level": "warning", "message": "turned away", **one} for one in self._told]
+        self._told.clear()
+        self._log.write("".join(self._encode(line).decode() + "\n" for line in lines))
         self._log.flush()
 
 

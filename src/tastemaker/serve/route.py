@@ -50,6 +50,8 @@ class Route:
     """whether the body may also be a stream of JSON lines"""
     media: str = "application/json"
     """what the answer is"""
+    room: str = ""
+    """where it waits for its turn: one of the rooms of the `Door`; "" for none of its own"""
     problems: tuple[int, ...] = field(default=())
     """statuses it refuses with, besides those all routes share"""
 

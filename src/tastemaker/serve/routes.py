@@ -19,7 +19,17 @@ _RECOMMEND, _EVENTS, _CATALOGUE, _MODELS, _METRICS, _ADMIN = (
 )
 
 RECOMMENDATIONS = (
-    Route("POST", "/v1/recommendations", _RECOMMEND, recommend.recommend, "Items for a user.", w.Answer, body=w.Recommend, browser=True),
+    Route(
+        "POST",
+        "/v1/recommendations",
+        _RECOMMEND,
+        recommend.recommend,
+        "Items for a user.",
+        w.Answer,
+        body=w.Recommend,
+        browser=True,
+        room="recommend",
+    ),
     Route(
         "GET",
         "/v1/users/{user_id}/recommendations",
@@ -29,6 +39,7 @@ RECOMMENDATIONS = (
         w.Answer,
         query=c.RecommendQuery,
         browser=True,
+        room="recommend",
     ),
     Route(
         "POST",
@@ -61,6 +72,7 @@ RECOMMENDATIONS = (
         w.Answer,
         body=w.RecommendSession,
         browser=True,
+        room="recommend",
     ),
     Route(
         "POST",
@@ -148,6 +160,7 @@ EVENTS = (
         lenient=c.AnyEvents,
         status=202,
         browser=True,
+        room="writes",
     ),
     Route(
         "GET",

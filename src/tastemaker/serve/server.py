@@ -29,6 +29,7 @@ from tastemaker.recommend import artifact as artifacts
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.serve.app import app
 from tastemaker.serve.batcher import Batcher
+from tastemaker.serve.door import behind
 from tastemaker.serve.http import HttpSettings
 from tastemaker.serve.monitor import Monitor
 from tastemaker.serve.registry import Registry
@@ -173,7 +174,7 @@ def _take_model(
 def _config(application: Any) -> uvicorn.Config:
     return uvicorn.Config(
         application,
-        http="httptools",
+        http=behind(application.state.door),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -12,6 +12,7 @@ class ServeSettings(Settings):
 
     max_batch: int = Field(32, ge=1, description="requests in one forward pass at most")
     queue: int = Field(512, ge=1, description="requests that may wait; more are refused with a time to come back")
+    patience_ms: float = Field(200.0, gt=0, description="while the first in the queue waited longer, nobody else is taken in")
     deadline_ms: float = Field(1000.0, gt=0, description="time of a request that names none")
     store_budget_ms: float = Field(250.0, gt=0, description="time for reading histories; beyond it the list does without")
     store_pause_seconds: float = Field(1.0, ge=0, description="how long a store that failed is left alone")

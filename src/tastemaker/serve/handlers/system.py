@@ -24,6 +24,7 @@ async def ready(call: Call) -> Readiness | Raw:
 
 async def metrics(call: Call) -> Raw:
     """Everything counted, for Prometheus."""
+    call.parts.monitor.gather()
     return Raw(await call.parts.lists.run(call.parts.monitor.text), monitor.MEDIA_TYPE)
 
 
