@@ -71,7 +71,7 @@ def app(
         monitor=monitor or Monitor(log=None),
         lists=Threads("list", workers=4, waiting=256),
         reads=Threads("read", workers=8, waiting=256),
-        writes=Threads("write", workers=16, waiting=256, patience_seconds=_PATIENCE_SECONDS),
+        writes=Threads("write", workers=32, waiting=256, patience_seconds=_PATIENCE_SECONDS),
         control=Threads("control", workers=1, waiting=2),
         table=table,
         document=msgspec.json.encode(openapi.document(table.routes)),

@@ -96,11 +96,12 @@ class Postgres(Database):
         return super().error(error)
 
     def select_in(self, cursor: Any, text: str, values: Sequence[Any]) -> list[Any]:
-        return list(cursor.execute(text.replace("IN {}", "= ANY(%s)"), (list(values),)).fetchall()) if values else []
+        # %b: arrays go as they are; as text each of their elements is searched for what must be quoted
+        return list(cursor.execute(text.replace("IN {}", "= ANY(%b)"), (list(values),)).fetchall()) if values else []
 
     def histories(self, cursor: Any, user_ids: Sequence[bytes], limit: int | None) -> list[list[Any]]:
         cursor.execute(
-            "SELECT asked.place, e.time, e.item_key, e.kind, e.value FROM unnest(%s::bytea[]) WITH ORDINALITY AS asked(user_id, place) "
+            "SELECT asked.place, e.time, e.item_key, e.kind, e.value FROM unnest(%b::bytea[]) WITH ORDINALITY AS asked(user_id, place) "
             "JOIN users USING (user_id) CROSS JOIN LATERAL (SELECT time, sequence, item_key, kind, value FROM events "
             "WHERE events.user_key = users.user_key ORDER BY time DESC, sequence DESC LIMIT %s) AS e "
             "ORDER BY asked.place, e.time DESC, e.sequence DESC",
@@ -113,7 +114,7 @@ class Postgres(Database):
 
     def seen(self, cursor: Any, user_ids: Sequence[bytes], kinds: Sequence[int] | None, since: int | None) -> list[list[int]]:
         text = (
-            "SELECT DISTINCT asked.place, seen.item_key FROM unnest(%s::bytea[]) WITH ORDINALITY AS asked(user_id, place) "
+            "SELECT DISTINCT asked.place, seen.item_key FROM unnest(%b::bytea[]) WITH ORDINALITY AS asked(user_id, place) "
             "JOIN users USING (user_id) JOIN seen USING (user_key) WHERE true"
         )
         rest: list[Any] = []
@@ -131,7 +132,7 @@ class Postgres(Database):
     def seen_of(self, cursor: Any, pairs: Sequence[Pair]) -> list[tuple[int | None, ...] | None]:
         users, items, kinds = (list(column) for column in zip(*pairs, strict=True)) if pairs else ([], [], [])
         cursor.execute(
-            "SELECT asked.place, last, second, third FROM unnest(%s::int[], %s::int[], %s::smallint[]) WITH ORDINALITY "
+            "SELECT asked.place, last, second, third FROM unnest(%b::int[], %b::int[], %b::smallint[]) WITH ORDINALITY "
             "AS asked(user_key, item_key, kind, place) JOIN seen USING (user_key, item_key, kind)",
             (users, items, kinds),
         )
@@ -156,7 +157,7 @@ class Postgres(Database):
         if not rows:
             return []
         cursor.execute(
-            "INSERT INTO seen SELECT * FROM unnest(%s::int[], %s::int[], %s::smallint[], %s::bigint[], %s::bigint[], %s::bigint[]) "
+            "INSERT INTO seen SELECT * FROM unnest(%b::int[], %b::int[], %b::smallint[], %b::bigint[], %b::bigint[], %b::bigint[]) "
             "ON CONFLICT DO NOTHING RETURNING user_key, item_key, kind",
             [list(column) for column in zip(*rows, strict=True)],
         )
@@ -167,7 +168,7 @@ class Postgres(Database):
         if not rows:
             return
         cursor.execute(
-            "INSERT INTO seen SELECT * FROM unnest(%s::int[], %s::int[], %s::smallint[], %s::bigint[], %s::bigint[], %s::bigint[]) "
+            "INSERT INTO seen SELECT * FROM unnest(%b::int[], %b::int[], %b::smallint[], %b::bigint[], %b::bigint[], %b::bigint[]) "
             "ON CONFLICT (user_key, item_key, kind) DO UPDATE SET last = excluded.last, second = excluded.second, third = excluded.third",
             [list(column) for column in zip(*rows, strict=True)],
         )
