@@ -92,6 +92,7 @@ def test_lists_go_on_without_the_database_and_all_is_well_afterwards(site: Site,
     assert ids(during) == last, "the last list of that user"
     assert slowest < 3, "a stage waited beyond its budget"
     assert [answer.status_code for answer in writes] in ([202], [503]), writes
+    assert writes[0].elapsed.total_seconds() < chosen(8, 5), "a write waited beyond its budget"
     if writes[0].status_code == 503:
         assert writes[0].headers["retry-after"]
     until = time.monotonic() + 30

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tastemaker.errors import OverloadError
+from tastemaker.errors import OverloadError, StoreError
 from tastemaker.serve.limits import Buckets, Threads
 from tastemaker.serve.problems import Refused
 
@@ -81,6 +82,22 @@ def test_while_the_first_call_waits_too_long_no_other_is_taken_in() -> None:
         gate.set()
         assert (await first, await second) == (True, 2)
         assert await threads.run(lambda: 4) == 4
+        threads.close()
+
+    asyncio.run(work())
+
+
+def test_who_waits_beyond_the_budget_is_told_and_the_thread_stays_taken() -> None:
+    async def work() -> None:
+        threads, gate = Threads("test", workers=1, waiting=0, budget_seconds=0.05), threading.Event()
+        with pytest.raises(StoreError):
+            await threads.run(gate.wait)
+        with pytest.raises(OverloadError):
+            await threads.run(lambda: 1)
+        gate.set()
+        while threads.busy:
+            await asyncio.sleep(0.001)
+        assert await threads.run_long(lambda: time.sleep(0.1) or 2) == 2
         threads.close()
 
     asyncio.run(work())

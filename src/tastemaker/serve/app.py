@@ -29,7 +29,7 @@ from tastemaker.store.base import Store
 
 _FLUSH_SECONDS = 0.5
 _PATIENCE_SECONDS = 1.0
-"""While an event waited longer to be written, no other is taken in."""
+"""While a question to the store waited longer for its turn, no other is taken in."""
 
 
 def app(
@@ -61,7 +61,8 @@ def app(
         ConfigError: a route without a known scope.
         StoreError: the keys cannot be read.
     """
-    table = Table(routes)
+    settings = settings or HttpSettings.parse({})
+    table, patience, budget = Table(routes), _PATIENCE_SECONDS, settings.store_seconds
     parts = Parts(
         service=service,
         batcher=batcher,
@@ -70,8 +71,8 @@ def app(
         keyring=Keyring(store),
         monitor=monitor or Monitor(log=None),
         lists=Threads("list", workers=4, waiting=256),
-        reads=Threads("read", workers=8, waiting=256),
-        writes=Threads("write", workers=32, waiting=256, patience_seconds=_PATIENCE_SECONDS),
+        reads=Threads("read", workers=8, waiting=256, patience_seconds=patience, budget_seconds=budget),
+        writes=Threads("write", workers=32, waiting=256, patience_seconds=patience, budget_seconds=budget),
         control=Threads("control", workers=1, waiting=2),
         table=table,
         document=msgspec.json.encode(openapi.document(table.routes)),
@@ -82,7 +83,7 @@ def app(
     parts.monitor.watch_model(lambda: service.ready, lambda: service.version)
     batcher.on_batch = parts.monitor.batch
     door = Door(table, {"recommend": lambda: batcher.full, "writes": lambda: parts.writes.full}, parts.monitor)
-    http = Http(parts, settings or HttpSettings.parse({}), door, spans)
+    http = Http(parts, settings, door, spans)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

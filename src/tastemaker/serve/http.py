@@ -52,6 +52,9 @@ class HttpSettings(Settings):
 
     max_body_bytes: int = Field(8 << 20, ge=1024, description="largest body, unpacked; a stream of rows may be longer")
     timeout_seconds: float = Field(30.0, gt=0, description="time of a request, reading it included")
+    store_seconds: float = Field(
+        3.0, gt=0, description="time for a write or a read of rows; then 503, and a write may still come about"
+    )
     max_in_flight: int = Field(1024, ge=1, description="requests answered at a time; more are refused with a time to come back")
     rate_limit: float | None = Field(None, gt=0, description="requests a second of each key")
     origins: tuple[str, ...] = Field((), description="origins of pages that may use browser keys, such as https://shop.example")

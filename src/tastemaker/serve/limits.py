@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from tastemaker.errors import OverloadError
+from tastemaker.errors import OverloadError, StoreError
 from tastemaker.serve.problems import Refused
 
 T = TypeVar("T")
@@ -44,10 +44,15 @@ class Buckets:
 class Threads:
     """Threads for calls that block: `workers` run, `waiting` more may queue, the rest is refused at once."""
 
-    def __init__(self, name: str, workers: int, waiting: int, patience_seconds: float = math.inf) -> None:
-        """While the first that waits has done so for longer than `patience_seconds`, nobody else is taken in."""
+    def __init__(
+        self, name: str, workers: int, waiting: int, *, patience_seconds: float = math.inf, budget_seconds: float | None = None
+    ) -> None:
+        """While the first that waits has done so for longer than `patience_seconds`, nobody else is taken in.
+
+        Nobody is kept waiting for longer than `budget_seconds`; None: as long as it takes.
+        """
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
-        self._name, self._limit, self._patience = name, workers + waiting, patience_seconds
+        self._name, self._limit, self._patience, self._budget = name, workers + waiting, patience_seconds, budget_seconds
         self._arrived: deque[float] = deque()
         self.busy = 0
         """calls running or waiting"""
@@ -63,7 +68,24 @@ class Threads:
             return False
 
     async def run(self, function: Callable[..., T], *arguments: object) -> T:
-        """What `function` returns. A caller that stops waiting does not stop it. Raises OverloadError when the queue is full."""
+        """What `function` returns. A caller that stops waiting does not stop it.
+
+        Raises:
+            OverloadError: the queue is full.
+            StoreError: it did not return within the budget; what it does may still come about.
+        """
+        if self._budget is None:
+            return await self.run_long(function, *arguments)
+        try:
+            async with asyncio.timeout(self._budget) as limit:
+                return await self.run_long(function, *arguments)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise StoreError(f"no answer in {self._budget:g} s", expected="a store that answers in time") from None
+
+    async def run_long(self, function: Callable[..., T], *arguments: object) -> T:
+        """As `run`, for what may take as long as it takes."""
         if self.full:
             raise OverloadError(f"{self.busy} requests wait for {self._name} threads")
         self.busy += 1

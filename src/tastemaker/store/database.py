@@ -24,6 +24,8 @@ from tastemaker.store.schema import HEAD
 
 Pair = tuple[int, int, int]
 """user, item and kind, as keys"""
+SILENT_SECONDS = 10.0
+"""A database that does not answer what takes milliseconds is given up after so long."""
 _REPLACE = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
@@ -49,14 +51,15 @@ class Database(ABC):
             yield connection
 
     @contextmanager
-    def cursor(self) -> Iterator[Any]:
-        """As `reading`, the driver's own cursor."""
+    def cursor(self, seconds: float | None = None) -> Iterator[Any]:
+        """As `reading`, the driver's own cursor; a database that is silent is given up after `seconds`."""
         with self.translated():
             connection = self.engine.raw_connection()
             try:
                 cursor = connection.cursor()
                 try:
-                    yield cursor
+                    with self.limited(connection.driver_connection, seconds):
+                        yield cursor
                 finally:
                     cursor.close()
             except Exception as error:
@@ -68,15 +71,17 @@ class Database(ABC):
                 connection.close()
 
     @contextmanager
-    def writing(self, *, lazy: bool = False) -> Iterator[sa.Connection]:
+    def writing(self, *, lazy: bool = False, seconds: float | None = None) -> Iterator[sa.Connection]:
         """The one transaction that writes; committed and on disk when the block ends, undone when it raises.
+
+        A database that is silent is given up after `seconds`; None for what may take long.
 
         `lazy` leaves out the wait for the disk: the write survives a killed process, and a power cut only if the system wrote it
         out in time (a fraction of a second to seconds).
         """
         with self._turn, self.translated(), self.writer.connect() as connection:
             connection = connection.execution_options(tastemaker_write="lazy" if lazy else "durable")
-            with connection.begin():
+            with self.limited(connection.connection.driver_connection, seconds), connection.begin():
                 yield connection
             self.after_write(connection.connection.driver_connection)
 
@@ -84,6 +89,10 @@ class Database(ABC):
         mode = connection.get_execution_options().get("tastemaker_write")
         if mode:
             self.begin_write(connection.connection.driver_connection, lazy=mode == "lazy")
+
+    def limited(self, connection: Any, seconds: float | None) -> contextlib.AbstractContextManager[None]:
+        """Cuts the driver's connection when the block takes longer; what waits for it then fails. Nothing to do for a file."""
+        return contextlib.nullcontext()
 
     @abstractmethod
     def begin_write(self, connection: Any, *, lazy: bool) -> None:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from tastemaker.store import tally
 from tastemaker.store.base import Done, Event, Kind, Page, Rejected, Shown, Taken
 from tastemaker.store.codec import asked_id, from_cursor, from_json, id_bytes, mapping, time_of, to_cursor, to_json
+from tastemaker.store.database import SILENT_SECONDS
 from tastemaker.store.ingest import checked
 from tastemaker.store.names import top
 from tastemaker.store.part import Part
@@ -42,14 +43,14 @@ class Events(Part):
         return self.histories([user_id], limit)[0]
 
     def histories(self, user_ids: Sequence[str], limit: int | None = None) -> list[list[Done]]:
-        with self.db.cursor() as cursor:
+        with self.db.cursor(SILENT_SECONDS) as cursor:
             found = self.db.histories(cursor, [asked_id(one) for one in user_ids], limit)
             items = self.names.items(cursor, [row[1] for rows in found for row in rows])
             kinds = self.names.kinds(cursor, {row[2] for rows in found for row in rows})
         return [[Done(items[item], time, kinds[kind], value) for time, item, kind, value in reversed(rows)] for rows in found]
 
     def seen(self, user_ids: Sequence[str], kinds: Iterable[Kind] | None = None, since: int | None = None) -> list[set[str]]:
-        with self.db.cursor() as cursor:
+        with self.db.cursor(SILENT_SECONDS) as cursor:
             wanted = None if kinds is None else self.names.kind_keys(cursor, kinds)
             found = self.db.seen(cursor, [asked_id(one) for one in user_ids], wanted, since)
             items = self.names.items(cursor, [key for keys in found for key in keys])
@@ -170,7 +171,7 @@ class Events(Part):
             for call in calls
             for one in call
         ]
-        with self.db.writing(lazy=True) as connection:
+        with self.db.writing(lazy=True, seconds=SILENT_SECONDS) as connection:
             cursor = connection.connection.cursor()
             start = top(cursor, "answers", "sequence")
             text = self.db.sql(

@@ -13,7 +13,7 @@ from tastemaker.errors import DataError
 from tastemaker.store import tally
 from tastemaker.store.base import Event, Rejected, Taken
 from tastemaker.store.codec import EARLIEST, LATEST, any_to_json, finite, id_bytes, sayable, time_of, to_json
-from tastemaker.store.database import Database, Pair
+from tastemaker.store.database import SILENT_SECONDS, Database, Pair
 from tastemaker.store.names import Names, top
 
 COLUMNS = (
@@ -84,7 +84,7 @@ class Ingest:
 
     def commit(self, calls: Sequence[Call]) -> list[Taken]:
         """Keeps all of the calls in one transaction; how many events of each were new."""
-        with self._db.writing() as connection:
+        with self._db.writing(seconds=SILENT_SECONDS) as connection:
             cursor = connection.connection.cursor()
             fresh, taken = self._fresh(cursor, calls)
             kinds = self._names.give_kinds(cursor, {row[2] for row in fresh})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import math
 import time
@@ -14,11 +15,13 @@ from sqlalchemy import event
 
 from tastemaker.errors import MissingExtraError, StoreError
 from tastemaker.store.database import Database, Pair, without_password
+from tastemaker.store.silence import Silence
 
 SCHEMA = "tastemaker"
 LOCK = 0x7461737465  # "taste": the advisory lock of whoever writes
 CONNECT_SECONDS = 3
 LOCK_SECONDS = 15
+PING_SECONDS = 2
 RESTED_SECONDS = 0.5
 """A connection that rested longer is tried before it is used: a server restarted meanwhile costs no failed request."""
 
@@ -58,8 +61,9 @@ class Postgres(Database):
         self.password = parsed.password
         self.address = parsed.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
         """the URL without the password, for PostgreSQL's own programs"""
+        self._silence = Silence()
         event.listen(engine, "connect", self._connected)
-        event.listen(engine, "checkout", _ping)
+        event.listen(engine, "checkout", self._ping)
         event.listen(engine, "checkin", lambda connection, record: record.info.update(rested=time.monotonic()))
 
     @staticmethod
@@ -69,6 +73,9 @@ class Postgres(Database):
         connection.execute(f"SET lock_timeout = {int(LOCK_SECONDS * 1000)}")
         connection.execute("SET idle_in_transaction_session_timeout = '10min'")
         connection.execute("SET client_min_messages = warning")
+
+    def limited(self, connection: Any, seconds: float | None) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext() if seconds is None else self._silence.cut(connection.fileno(), seconds)
 
     def begin_write(self, connection: Any, *, lazy: bool) -> None:
         connection.execute("BEGIN")
@@ -190,16 +197,20 @@ class Postgres(Database):
         )
         return int(cursor.fetchone()[0])
 
+    def _ping(self, connection: Any, record: Any, proxy: object) -> None:
+        """Asks a connection that was not used for a while whether it still works; the pool replaces one that does not."""
+        if time.monotonic() - record.info.get("rested", math.inf) > RESTED_SECONDS:
+            try:
+                with self.limited(connection, PING_SECONDS):
+                    connection.execute("")
+            except Exception as error:
+                raise sa.exc.DisconnectionError from error
+
+    def close(self) -> None:
+        self._silence.close()
+        super().close()
+
     def backup(self, path: str) -> Mapping[str, Any]:
         from tastemaker.store.copies import dump
 
         return dump(self, Path(path))
-
-
-def _ping(connection: Any, record: Any, proxy: object) -> None:
-    """Asks a connection that was not used for a while whether it still works; the pool replaces one that does not."""
-    if time.monotonic() - record.info.get("rested", math.inf) > RESTED_SECONDS:
-        try:
-            connection.execute("")
-        except Exception as error:
-            raise sa.exc.DisconnectionError from error

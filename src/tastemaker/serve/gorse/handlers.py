@@ -140,7 +140,7 @@ async def users(call: Call) -> g.GorseUsers:
 
 async def delete_user(call: Call) -> g.RowAffected:
     """Removes every trace of a user."""
-    await call.parts.writes.run(call.parts.service.erase, call.ids["user_id"])
+    await call.parts.writes.run_long(call.parts.service.erase, call.ids["user_id"])
     return g.RowAffected(row_affected=1)
 
 

@@ -89,7 +89,7 @@ async def merge(call: Call) -> Merged:
         call.parts.store.audit(call.principal.actor, "users.merge", {"events": merged.events})
         return merged
 
-    return await call.parts.writes.run(work)
+    return await call.parts.writes.run_long(work)
 
 
 async def erase(call: Call) -> JobReply:
@@ -100,12 +100,12 @@ async def erase(call: Call) -> JobReply:
         call.parts.store.audit(call.principal.actor, "users.erase", {"job_id": job.job_id})  # whom it was is not to be kept
         return job
 
-    return await call.parts.writes.run(work)
+    return await call.parts.writes.run_long(work)
 
 
 async def export(call: Call) -> dict[str, Any]:
     """Everything held on a user."""
-    return dict(await call.parts.reads.run(call.parts.service.export, call.ids["user_id"]))
+    return dict(await call.parts.reads.run_long(call.parts.service.export, call.ids["user_id"]))
 
 
 Put = Callable[[Sequence[Any]], RowsTaken]

@@ -80,7 +80,7 @@ async def train(call: Call) -> JobReply:
         _audit(call, "models.train", {"name": call.ids["name"], "job_id": job.job_id})
         return job
 
-    return job_reply(await call.parts.writes.run(ask))
+    return job_reply(await call.parts.writes.run_long(ask))
 
 
 async def promote(call: Call) -> ModelReply:
@@ -147,7 +147,7 @@ async def cancel_job(call: Call) -> JobReply:
         _audit(call, "jobs.cancel", {"job_id": found.job_id})
         return found
 
-    return job_reply(await call.parts.writes.run(work))
+    return job_reply(await call.parts.writes.run_long(work))
 
 
 async def audit_log(call: Call) -> Rows:
@@ -158,7 +158,7 @@ async def audit_log(call: Call) -> Rows:
 
 async def statistics(call: Call) -> dict[str, int | float]:
     """Rows and bytes of the store."""
-    return dict(await call.parts.reads.run(call.parts.store.statistics))
+    return dict(await call.parts.reads.run_long(call.parts.store.statistics))
 
 
 def _registry(call: Call) -> Registry:
