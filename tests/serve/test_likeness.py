@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.recommend.worlds import recommender
 from tests.serve.worlds import ask, did, grid, ids, opened
 
 from tastemaker.errors import RequestError
+from tastemaker.serve.shelves import WINDOWS, rounded
 from tastemaker.wire.bodies import Complementary, ItemBody, Rank, RecommendSession, SessionEvent
 
 DAY = 86_400_000_000
@@ -131,3 +134,30 @@ def test_a_popular_list_that_was_made_before_is_made_again_when_anything_changed
         service.delete_item(first[0])
         assert ids(service.popular()) == first[1:]
         assert ids(ask(service)) == first[1:]
+
+
+def test_whatever_windows_are_asked_for_few_are_counted(tmp_path, monkeypatch):
+    with opened(tmp_path, grid(), popular_refresh_seconds=600) as (service, store, _clock):
+        did(service, "u", "item 9")
+        asked, counts = [], store.counts
+
+        def counted(since, until=None, kinds=None):
+            asked.append((since, until))
+            return counts(since, until, kinds)
+
+        monkeypatch.setattr(store, "counts", counted)
+        for seconds in range(1, 3_000_000, 10_007):
+            answer = service.popular("popular", window_seconds=seconds, limit=1)
+            assert (ids(answer), answer.warnings) == (["item 9"], ["window_rounded"])
+        assert len(set(asked)) <= len(WINDOWS)
+        whole = service.popular("popular", window_seconds=86_400, limit=1)
+        assert (ids(whole), whole.warnings) == (["item 9"], [])
+        assert "window_rounded" in service.popular("trending", window_seconds=5000).warnings
+        assert "window_rounded" not in service.popular("latest", window_seconds=5000).warnings
+
+
+@given(st.floats(1e-6, 3.2e8))
+def test_a_window_is_rounded_up_to_one_that_there_is(seconds):
+    assert rounded(seconds) in WINDOWS
+    assert rounded(seconds) >= seconds
+    assert all(rounded(one) == one for one in WINDOWS)

@@ -23,7 +23,7 @@ from tastemaker.serve.live import Live
 from tastemaker.serve.masks import Gate, Masks
 from tastemaker.serve.retrieve import query_of
 from tastemaker.serve.settings import ServeSettings
-from tastemaker.serve.shelves import Shelves
+from tastemaker.serve.shelves import Shelves, rounded
 from tastemaker.serve.view import View
 from tastemaker.store.base import Store
 from tastemaker.wire.bodies import Answer, Complementary, Rank, Shelf, SimilarUser, SimilarUsers
@@ -68,7 +68,10 @@ class Likeness:
             filter = "category HAS $__category" + (f" AND ({filter})" if filter else "")
             parameters = {**parameters, "__category": category}
         gate = self._masks.gate(view, now, filter, parameters, {})
-        key = (which, id(line), view.number, id(gate), limit, tuple(include))
+        warnings = [] if fresh else ["counts_unavailable"]
+        if window_seconds is not None and which != "latest" and rounded(window_seconds) != window_seconds:
+            warnings.append("window_rounded")
+        key = (which, id(line), view.number, id(gate), limit, tuple(include), *warnings)
         kept = self._kept.get(key)
         if kept is not None and kept[1] is line and kept[2] is gate:
             return kept[0]
@@ -83,7 +86,7 @@ class Likeness:
             started=started,
             include=include,
             status="ok" if fresh else "degraded",
-            warnings=() if fresh else ("counts_unavailable",),
+            warnings=warnings,
         )
         if fresh:
             self._kept.put(key, (answer, line, gate))

@@ -5,6 +5,10 @@
 | popular | its events in the window; a user adds at most 3 |
 | trending | (r - e) / √(e + 5): r its events in the window, e those expected of it by the window before, so that items with few events need more than chance |
 | latest | when it became available, or was last changed for those without such a date |
+
+Counting a window takes up to half a second of a core in a store of 20 million events. So the windows that are asked for are rounded up to
+those of `WINDOWS`, each is counted anew no sooner than `_REST` times as long as it took, and one thread counts: whatever is asked, counting takes
+no more than one core, and memory for 36 windows.
 """
 
 from __future__ import annotations
@@ -26,8 +30,15 @@ from tastemaker.store.base import Store
 
 _DAY = 86_400_000_000
 _SMOOTHING = 5.0
-_WINDOWS = 16
-"""Counts of this many windows are held."""
+WINDOWS = (
+    *(hours * 3600 for hours in (1, 2, 3, 6, 12)),
+    *(days * 86_400 for days in (1, 2, 3, 7, 14, 30, 60, 90, 180, 365)),
+    320_000_000,
+)
+"""Seconds: the windows there are, besides those of the settings; the last is ten years."""
+_HELD = 2 * (len(WINDOWS) + 2)
+"""Counts of this many windows are held: each, those of the settings, and the one before each for what is trending."""
+_REST = 50
 
 
 @dataclass(eq=False)
@@ -39,6 +50,8 @@ class Counts:
     """float32, as `ids`"""
     taken: float
     """`time.monotonic()` when they were asked for"""
+    took: float
+    """seconds"""
     laid: tuple[int, int, np.ndarray] | None = field(default=None)
 
     def over(self, view: View) -> np.ndarray:
@@ -55,11 +68,17 @@ class Counts:
         return line
 
 
+def rounded(window_seconds: float) -> int:
+    """The shortest of `WINDOWS` that holds a window."""
+    return next((one for one in WINDOWS if one >= window_seconds), WINDOWS[-1])
+
+
 class Shelves:
     """Counts of the store, held for some seconds; an older one serves while a new one is on its way, however long that takes."""
 
     def __init__(self, store: Store, settings: ServeSettings, clock: Callable[[], int]) -> None:
         self._store, self._settings, self._clock = store, settings, clock
+        self._own = {round(days * 86_400) for days in (settings.popular_days, settings.trending_days)}
         self._held: dict[tuple[int, int], Counts] = {}
         self._asked: dict[tuple[int, int], Future[Counts]] = {}
         self._lock = threading.Lock()
@@ -79,7 +98,7 @@ class Shelves:
 
         Ties, and a store without events, are decided by the events the artifact knows of.
         """
-        window = self._settings.popular_days * 86_400 if window_seconds is None else window_seconds
+        window = self._settings.popular_days * 86_400 if window_seconds is None else rounded(window_seconds)
         counts, fresh = self._counts(window, 0.0)
         line = np.zeros(view.size, np.float32) if counts is None else counts.over(view)
         blended = self._blended
@@ -91,7 +110,7 @@ class Shelves:
 
     def trending(self, view: View, window_seconds: float | None) -> tuple[np.ndarray, bool]:
         """As `popular`."""
-        window = self._settings.trending_days * 86_400 if window_seconds is None else window_seconds
+        window = self._settings.trending_days * 86_400 if window_seconds is None else rounded(window_seconds)
         (recent, fresh), (before, also) = self._counts(window, 0.0), self._counts(window, window)
         now_line = np.zeros(view.size, np.float32) if recent is None else recent.over(view)
         old_line = np.zeros(view.size, np.float32) if before is None else before.over(view)
@@ -123,14 +142,16 @@ class Shelves:
 
     def _counts(self, window_seconds: float, lag_seconds: float, *, wait: bool = False) -> tuple[Counts | None, bool]:
         key = (round(window_seconds), round(lag_seconds))
-        held = self._held.get(key)
-        if held is not None and time.monotonic() - held.taken < self._settings.popular_refresh_seconds:
+        held, patience = self._held.get(key), self._settings.popular_refresh_seconds
+        if held is not None and key[0] not in self._own:
+            patience = max(patience, _REST * held.took)
+        if held is not None and time.monotonic() - held.taken < patience:
             return held, True
         future = self._ask(key)
         if future is None:
             return held, False
         if held is not None and not wait and not future.done():
-            return held, time.monotonic() - held.taken < 3 * self._settings.popular_refresh_seconds
+            return held, time.monotonic() - held.taken < 3 * patience
         try:
             return future.result(timeout=60.0 if wait else self._settings.store_budget_ms / 1000), True
         except (FutureTimeout, StoreError):
@@ -151,10 +172,10 @@ class Shelves:
         try:
             since = now - (key[0] + key[1]) * 1_000_000
             found = self._store.counts(since, now - key[1] * 1_000_000 if key[1] else None)
-            counts = Counts(list(found), np.fromiter(found.values(), np.float32, len(found)), taken)
+            counts = Counts(list(found), np.fromiter(found.values(), np.float32, len(found)), taken, time.monotonic() - taken)
             with self._lock:
                 self._held[key] = counts
-                while len(self._held) > _WINDOWS:
+                while len(self._held) > _HELD:
                     del self._held[min(self._held, key=lambda one: self._held[one].taken)]
             return counts
         except Exception as error:

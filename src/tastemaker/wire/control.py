@@ -75,7 +75,7 @@ class PopularQuery(SimilarQuery):
     """Which list."""
 
     window: Annotated[float, Meta(gt=0, le=3.2e8)] | None = None
-    """seconds back from now; unless given, the service's own"""
+    """seconds back from now, rounded up to 1, 2, 3, 6, 12 hours, 1, 2, 3, 7, 14, 30, 60, 90, 180, 365 days or ten years; unless given, the service's own"""
     category: Annotated[str, Meta(max_length=256)] | None = None
 
 
