@@ -8,6 +8,7 @@ import time
 import pytest
 from tests.serve.worlds import ask, did, grid, ids, items, opened
 
+from tastemaker.errors import FilterError, RequestError
 from tastemaker.serve.service import Service
 from tastemaker.serve.settings import ServeSettings
 from tastemaker.store.base import Item, ModelVersion, open_store
@@ -158,3 +159,24 @@ def test_a_service_starts_without_what_trains_and_judges():
     loaded = set(subprocess.run([sys.executable, "-c", said], stdout=subprocess.PIPE, text=True, check=True).stdout.split())
     assert "tastemaker.serve.service" in loaded
     assert not loaded & {"ibis", "duckdb", "scipy.stats", "tastemaker.evaluate", "tastemaker.experiment", "tastemaker.train"}
+
+
+def test_the_catalogue_is_listed_by_a_filter_page_by_page(tmp_path):
+    with opened(tmp_path, grid()) as (service, _store, _clock):
+        service.put_items(
+            [ItemBody(item_id=f"é{place:02}", properties={"price": place}, hidden=place == 3) for place in range(30)]
+        )
+        service.delete_item("é05")
+        did(service, "u", "only met")
+        found, cursor = [], None
+        while True:
+            page = service.items(cursor, 4, "price < 11")
+            found += [(item.item_id, item.hidden) for item in page.items]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert found == [(f"é{place:02}", place == 3) for place in range(11) if place != 5]
+        with pytest.raises(FilterError):
+            service.items(None, 4, "prise < 11")
+        with pytest.raises(RequestError):
+            service.items("forged", 4, "price < 11")

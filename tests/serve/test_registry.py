@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from tastemaker.errors import ArtifactError, RequestError
 from tastemaker.recommend import artifact
 from tastemaker.serve.registry import Registry, beside, checked
+from tastemaker.serve.settings import GateSettings
 from tastemaker.store.base import open_store
 
 
@@ -161,6 +162,21 @@ def test_rollback_goes_back_step_by_step(registry, artifacts):
         registry.rollback()
     assert caught.value.code == "no_earlier_version"
     assert [one.state for one in registry.store.models("b")] == ["retired"]
+
+
+def test_old_versions_lose_their_files_and_those_to_go_back_to_do_not(store, artifacts, tmp_path):
+    registry = Registry(store, limits=GateSettings(keep_versions=2, min_users=2))
+    for _ in range(2):
+        registry.promote("early", registry.add(artifacts / "good", "early").version, force=True)
+    for _ in range(5):
+        registry.add(artifacts / "good", "shop")
+    registry.promote("shop", 2, force=True)
+    folders = {f"{path.parent.name}/{path.name}" for path in (tmp_path / "models").glob("*/*") if path.is_dir()}
+    assert folders == {"early/1", "early/2", "shop/2", "shop/4", "shop/5"}
+    assert {one.version for one in store.models("shop") if one.facts.get("pruned")} == {1, 3}
+    with pytest.raises(ArtifactError):
+        registry.promote("shop", 1, force=True)
+    assert [registry.rollback().name for _ in range(2)] == ["early", "early"]
 
 
 def test_rollback_to_a_damaged_version_changes_nothing(registry, artifacts, tmp_path):

@@ -116,9 +116,9 @@ class Keeper(abc.ABC):
         """An item. Raises RequestError (404) where there is none."""
         return catalogue.item_reply(self._item(item_id))
 
-    def items(self, cursor: str | None = None, limit: int = 100) -> ItemsReply:
-        """The catalogue by item id."""
-        page = self.store.items(cursor, limit)
+    def items(self, cursor: str | None = None, limit: int = 100, filter: str | None = None) -> ItemsReply:
+        """The catalogue by item id, or what of it a filter holds for. Raises FilterError where it does not parse or fit."""
+        page = self.store.items(cursor, limit) if filter is None else self._live.view.stock.page(filter, cursor, limit)
         return ItemsReply(items=[catalogue.item_reply(item) for item in page.rows], next_cursor=page.next)
 
     # users

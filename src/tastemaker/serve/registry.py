@@ -166,7 +166,40 @@ class Registry:
             return serving
         replaced = None if serving is None else {"name": serving.name, "version": serving.version}
         facts = {**asked.facts, "promoted_at": time.time_ns() // 1000, "replaced": replaced, "forced": force}
-        return self.store.set_model(name, version, state="promoted", facts=facts)
+        promoted = self.store.set_model(name, version, state="promoted", facts=facts)
+        self.prune()
+        return promoted
+
+    def prune(self) -> list[ModelVersion]:
+        """Removes the files of old versions, for they know users who were erased since; which. What is known of them stays.
+
+        Kept are the one in use, the `keep_versions` in use before it, and the newest `keep_versions` of each name.
+        """
+        known = self.store.models()
+        kept: set[tuple[str, int]] = set()
+        for name in {one.name for one in known}:
+            kept |= {
+                (name, number)
+                for number in sorted(one.version for one in known if one.name == name)[-self.limits.keep_versions :]
+            }
+        earlier = self.current()
+        for _ in range(self.limits.keep_versions + 1):
+            if earlier is None:
+                break
+            kept.add((earlier.name, earlier.version))
+            before = earlier.facts.get("replaced") or {}
+            earlier = next(
+                (one for one in known if (one.name, one.version) == (before.get("name"), before.get("version"))), None
+            )
+        gone = [one for one in known if (one.name, one.version) not in kept and not one.facts.get("pruned")]
+        for one in gone:
+            whole = Path(one.path)
+            if whole.parent == self.folder / one.name and whole.is_dir():
+                part = whole.with_name(f".{one.version}.part")  # whole or not there; `add` removes what a kill leaves of it
+                whole.rename(part)
+                shutil.rmtree(part, ignore_errors=True)
+            self.store.set_model(one.name, one.version, facts={**one.facts, "pruned": True})
+        return gone
 
     def rollback(self) -> ModelVersion:
         """Puts the version back that was in use before the present one; asked again, the one before that.

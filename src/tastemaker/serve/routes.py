@@ -203,9 +203,9 @@ CATALOGUE = (
         "/v1/items",
         _CATALOGUE,
         catalogue.items,
-        "The catalogue.",
+        "The catalogue, or what of it a filter holds for.",
         w.ItemsReply,
-        query=c.Paged,
+        query=c.ItemsQuery,
         problems=(400,),
     ),
     Route(

@@ -39,6 +39,9 @@ class GateSettings(Settings):
     window: int = Field(500_000, ge=1, description="newest events that users are drawn from and rivals are counted in")
     min_known_share: float = Field(0.5, ge=0, le=1, description="share of these events whose items the candidate must know")
     max_milliseconds: float = Field(250.0, gt=0, description="median time of one answer")
+    keep_versions: int = Field(
+        5, ge=1, description="versions kept of each name, and as many that were in use before; older ones lose their files"
+    )
     bootstrap: int = Field(1000, ge=1, description="resamples behind the interval of each figure")
     confidence: float = Field(0.95, gt=0, lt=1, description="of intervals")
     seed: int = Field(0, ge=0, description="of the sample of users and of resampling")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from tastemaker.recommend.filters import Columns
-from tastemaker.store.base import Item
+from tastemaker.recommend.filters import Columns, parse
+from tastemaker.store.base import Item, Page
+from tastemaker.store.codec import from_cursor, to_cursor
 
 NEVER = int(np.iinfo(np.int64).max)
 
@@ -86,6 +88,19 @@ class Stock:
         result.closes[where] = [NEVER if item.expires_at is None else item.expires_at for item in put]
         result.changed[where] = np.fromiter(numbers.values(), np.int64, len(numbers))
         return result
+
+    def page(self, filter: str, cursor: str | None, limit: int) -> Page[Item]:
+        """Items of the store that a filter holds for, by item id, hidden ones included.
+
+        Raises:
+            FilterError: it does not parse, or does not fit the catalogue.
+            RequestError: the cursor was not given here (400).
+        """
+        found = [self.items[row] for row in np.nonzero(parse(filter).mask(self.columns) & (self.changed > 0))[0].tolist()]
+        after = "" if cursor is None else from_cursor(cursor, bytes)[0].decode(errors="replace")
+        rest = (item for item in found if item.item_id > after and not item.deleted)
+        rows = heapq.nsmallest(limit + 1, rest, key=lambda item: item.item_id)
+        return Page(rows[:limit], to_cursor(rows[limit - 1].item_id.encode()) if len(rows) > limit else None)
 
     def open_at(self, now: int) -> Opening:
         """The rows that may be recommended at a time (µs)."""

@@ -48,7 +48,7 @@ async def delete_item(call: Call) -> None:
 
 async def items(call: Call) -> ItemsReply:
     """The catalogue by id."""
-    return await call.parts.reads.run(call.parts.service.items, call.query.cursor, call.query.limit)
+    return await call.parts.reads.run(call.parts.service.items, call.query.cursor, call.query.limit, call.query.filter)
 
 
 async def put_items(call: Call) -> RowsTaken:
