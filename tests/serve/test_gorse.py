@@ -90,9 +90,12 @@ def test_feedback_sent_twice_has_one_effect_and_changes_the_list(api: httpx.Clie
     stars = [{**one, "UserId": "newcomer"} for one in STARS]
     assert affected(api.post("/feedback", json=stars)) == 5
     assert affected(api.post("/feedback", json=stars)) == 0
-    assert affected(api.put("/feedback", json=[{**stars[0], "Timestamp": "2022-03-01T10:00:00Z"}])) == 1
+    later = {**stars[0], "Timestamp": "2022-03-01T10:00:00Z"}
+    assert affected(api.post("/feedback", json=[later])) == 0
+    assert len(api.get("/user/newcomer/feedback/star").json()) == 5
+    assert affected(api.put("/feedback", json=[later])) == affected(api.put("/feedback", json=[later])) == 1
     found = api.get("/user/newcomer/feedback/star").json()
-    assert len(found) == 6 and found[0] == {**stars[0], "Timestamp": "2022-03-01T10:00:00Z", "Comment": ""}
+    assert len(found) == 5 and found[0] == {**stars[0], "Timestamp": "2022-03-01T10:00:00Z", "Comment": ""}
     assert api.get("/user/newcomer/feedback/read").json() == []
     assert {one["UserId"] for one in api.get("/item/i4/feedback").json()} >= {"newcomer"}
     after = api.get("/recommend/newcomer/", params={"n": 10, "offset": 0}).json()

@@ -150,3 +150,28 @@ def test_answers_are_kept_once(store):
     store.add_answers([Shown("r1", "other", NOW, ("z",), "x")])
     assert store.answer("r1") == first and store.answer("r2") == Shown("r2", None, NOW, (), "popular")
     assert store.answer("r3") is None and store.answer("\ud800") is None
+
+
+def test_one_event_of_a_kind_is_kept_where_there_is_none_or_takes_the_place_of_all(store):
+    old = [Event("u", "a", NOW - DAY), Event("u", "a", NOW - HOUR), Event("u", "a", NOW, "cart"), Event("v", "a", NOW)]
+    store.add_events(old)
+    assert store.settle_events(
+        [Event("u", "a", NOW), Event("u", "b", NOW), Event("u", "b", NOW + 1)], overwrite=False
+    ) == Taken(1, 2)
+    assert store.history("u") == [
+        Done("a", NOW - DAY, "view", 1.0),
+        Done("a", NOW - HOUR, "view", 1.0),
+        Done("a", NOW, "cart", 1.0),
+        Done("b", NOW, "view", 1.0),
+    ]
+    assert store.counts(NOW - 2 * DAY) == {"a": 4, "b": 1}
+    rejected = [Rejected(0, "bad_id", "an empty id")]
+    assert store.settle_events([Event("u", "a", NOW - 5), Event("u", "a", NOW, value=2.0)], rejected, overwrite=True) == Taken(
+        1, 1
+    )
+    assert store.history("u") == [Done("a", NOW, "cart", 1.0), Done("b", NOW, "view", 1.0), Done("a", NOW, "view", 2.0)]
+    assert store.counts(NOW - 2 * DAY) == {"a": 3, "b": 1}
+    assert [letter["code"] for letter in store.dead_letters().rows] == ["bad_id"]
+    assert store.seen(["u"], since=NOW) == [{"a", "b"}]
+    assert store.settle_events([], overwrite=True) == Taken(0, 0)
+    assert store.verify()

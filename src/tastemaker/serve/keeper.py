@@ -45,16 +45,20 @@ class Keeper(abc.ABC):
         """Drops what memory holds of a user."""
 
     # events
-    def feedback(self, events: Sequence[Any]) -> EventsTaken:
+    def feedback(self, events: Sequence[Any], *, overwrite: bool | None = None) -> EventsTaken:
         """Keeps events: `EventBody`s, or objects as JSON gave them. When this returns they are durable and in the next answer.
 
-        What is refused is in the reply and in the dead letters; it does not fail the others.
+        What is refused is in the reply and in the dead letters; it does not fail the others. `overwrite` is given for senders who know
+        one event of each user, item and type: see `Store.settle_events`.
 
         Raises:
             StoreError: nothing was kept.
         """
         taken, rejected = intake.check(events, self._clock())
-        kept = self.store.add_events(taken, rejected)
+        if overwrite is None:
+            kept = self.store.add_events(taken, rejected)
+        else:
+            kept = self.store.settle_events(taken, rejected, overwrite=overwrite)
         if any(event.item_id not in self._live.view.codes for event in taken):
             self._live.wake()
         return EventsTaken(

@@ -192,6 +192,13 @@ class Store(Protocol):
         Calls from several threads are committed together where that is faster (group commit).
         """
 
+    def settle_events(self, events: Sequence[Event], rejected: Sequence[Rejected] = (), *, overwrite: bool) -> Taken:
+        """As `add_events`, for senders who know one event of each user, item and kind.
+
+        With `overwrite` it takes the place of all there are, and the last of a batch counts; without, it is kept only where there is
+        none, the first of a batch. `event_id`s should be left out. What was not kept counts as a duplicate.
+        """
+
     def history(self, user_id: str, limit: int | None = None) -> list[Done]:
         """The newest `limit` events of a user, oldest first; equal times in the order they arrived."""
 

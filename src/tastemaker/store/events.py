@@ -39,6 +39,9 @@ class Events(Part):
             return Taken(0, 0)
         return self._event_calls.add(call)
 
+    def settle_events(self, events: Sequence[Event], rejected: Sequence[Rejected] = (), *, overwrite: bool) -> Taken:
+        return self.ingest.settle(checked(events, rejected), overwrite=overwrite)
+
     def history(self, user_id: str, limit: int | None = None) -> list[Done]:
         return self.histories([user_id], limit)[0]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import time_ns
 from typing import Any
@@ -93,13 +93,48 @@ class Ingest:
             self.back(cursor, new)
             keyed = [(users[row[0]], items[row[1]], kinds[row[2]], *row[3:]) for row in fresh]
             self.keep(cursor, keyed)
-            refused = [one for call in calls for one in call.refused]
-            if refused:
-                start = top(cursor, "dead_letters", "sequence")
-                numbered = [(start + place, *one) for place, one in enumerate(refused, 1)]
-                self._db.insert(cursor, "dead_letters", ("sequence", "time", "code", "detail", "raw"), numbered)
+            self._bury(cursor, [one for call in calls for one in call.refused])
         self._names.remember(items, kinds)
         return taken
+
+    def settle(self, call: Call, *, overwrite: bool) -> Taken:
+        """Keeps one event of each user, item and kind; see `Store.settle_events`."""
+        rows: dict[tuple[bytes, bytes, bytes], Row] = {}
+        for row in call.rows:
+            if overwrite or row[:3] not in rows:
+                rows[row[:3]] = row
+        with self._db.writing(seconds=SILENT_SECONDS) as connection:
+            cursor = connection.connection.cursor()
+            kinds = self._names.give_kinds(cursor, {row[2] for row in rows.values()})
+            items, _ = self._names.give_items(cursor, list({row[1] for row in rows.values()}))
+            users, new = self._names.give_users(cursor, list({row[0] for row in rows.values()}))
+            self.back(cursor, new)
+            keyed = [(users[row[0]], items[row[1]], kinds[row[2]], *row[3:]) for row in rows.values()]
+            before = self._db.seen_of(cursor, [row[:3] for row in keyed])
+            if overwrite:
+                self._withdraw(cursor, {row[:3]: times for row, times in zip(keyed, before, strict=True) if times is not None})
+            else:
+                keyed = [row for row, times in zip(keyed, before, strict=True) if times is None]
+            self.keep(cursor, keyed)
+            self._bury(cursor, call.refused)
+        self._names.remember(items, kinds)
+        return Taken(len(keyed), len(call.rows) - len(keyed))
+
+    def _withdraw(self, cursor: Any, known: Mapping[Pair, Sequence[int | None]]) -> None:
+        """Takes back all events of these pairs; within a write."""
+        changes: Counter[Pair] = Counter()
+        for pair, times in known.items():
+            for table in ("events", "seen"):
+                cursor.execute(self._db.sql(f"DELETE FROM {table} WHERE user_key = ? AND item_key = ? AND kind = ?"), pair)
+            note(changes, pair, [stamp for stamp in times if stamp is not None], [])
+        self.log(cursor, changes)
+
+    def _bury(self, cursor: Any, refused: Sequence[tuple[int, str, str, str]]) -> None:
+        """Keeps refused events; within a write."""
+        if refused:
+            start = top(cursor, "dead_letters", "sequence")
+            numbered = [(start + place, *one) for place, one in enumerate(refused, 1)]
+            self._db.insert(cursor, "dead_letters", ("sequence", "time", "code", "detail", "raw"), numbered)
 
     def _fresh(self, cursor: Any, calls: Sequence[Call]) -> tuple[list[Row], list[Taken]]:
         """Rows whose event id is new, and what became of each call."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 from tastemaker.errors import RequestError
@@ -147,13 +148,22 @@ async def delete_user(call: Call) -> g.RowAffected:
 # ── feedback ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+async def add_feedback(call: Call) -> g.RowAffected:
+    """Keeps feedback where there is none of that type, user and item; answered when it is durable."""
+    return await _keep_feedback(call, overwrite=False)
+
+
 async def put_feedback(call: Call) -> g.RowAffected:
-    """Keeps feedback; answered when it is durable."""
+    """Keeps feedback in place of what there is of that type, user and item; answered when it is durable."""
+    return await _keep_feedback(call, overwrite=True)
+
+
+async def _keep_feedback(call: Call, *, overwrite: bool) -> g.RowAffected:
     bounded(call.body)
     if not call.body:
         return g.RowAffected(row_affected=0)
     events = [event_of(one) for one in call.body]
-    return affected(await call.parts.writes.run(call.parts.service.feedback, events))
+    return affected(await call.parts.writes.run(partial(call.parts.service.feedback, events, overwrite=overwrite)))
 
 
 async def feedback_of_user(call: Call) -> list[g.GorseFeedbackReply]:

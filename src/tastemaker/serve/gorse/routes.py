@@ -64,8 +64,24 @@ ROUTES = (
         problems=(404,),
     ),
     Route("DELETE", "/api/user/{user_id}", _CATALOGUE, h.delete_user, "Erases a user.", g.RowAffected, problems=(404,)),
-    Route("POST", "/api/feedback", _EVENTS, h.put_feedback, "Keeps feedback.", g.RowAffected, body=list[g.GorseFeedback]),
-    Route("PUT", "/api/feedback", _EVENTS, h.put_feedback, "Keeps feedback.", g.RowAffected, body=list[g.GorseFeedback]),
+    Route(
+        "POST",
+        "/api/feedback",
+        _EVENTS,
+        h.add_feedback,
+        "Keeps feedback where there is none.",
+        g.RowAffected,
+        body=list[g.GorseFeedback],
+    ),
+    Route(
+        "PUT",
+        "/api/feedback",
+        _EVENTS,
+        h.put_feedback,
+        "Keeps feedback in place of what there is.",
+        g.RowAffected,
+        body=list[g.GorseFeedback],
+    ),
     *(
         Route("GET", f"/api/{what}/{{{what}_id}}/feedback{end}", _CATALOGUE, handler, f"Feedback by {what}.", _FEEDBACK)
         for what, handler in (("user", h.feedback_of_user), ("item", h.feedback_of_item))

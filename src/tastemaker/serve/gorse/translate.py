@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 from collections.abc import Sequence
 from typing import Any
-
-import msgspec
 
 from tastemaker.errors import RequestError
 from tastemaker.serve.call import Call
@@ -96,18 +93,12 @@ def user_reply(held: UserReply) -> g.GorseUserReply:
 
 def event_of(sent: g.GorseFeedback) -> EventBody:
     """The event that a piece of feedback is."""
-    time = time_of(sent.timestamp)
-    name = None
-    if time is not None:  # without a time of its own, each is another event
-        parts = (sent.feedback_type, sent.user_id, sent.item_id, time, repr(sent.value))
-        name = "gorse:" + hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:40]
     return EventBody(
         item_id=sent.item_id,
         user_id=sent.user_id,
         type=sent.feedback_type,
         value=sent.value or 1.0,
-        timestamp=time,
-        event_id=name,
+        timestamp=time_of(sent.timestamp),
         properties={"comment": sent.comment} if sent.comment else {},
     )
 
