@@ -121,3 +121,11 @@ def test_slow_requests_are_captured_with_their_stages(server: Server) -> None:
     assert row["route"] == "/v1/recommendations"
     assert sum(row["stages"].values()) == pytest.approx(row["milliseconds"], abs=0.01)
     assert len(rows) <= 100
+
+
+def test_the_stages_of_a_list_are_timed(server: Server) -> None:
+    assert server.client.post("/v1/recommendations", json={"user_id": "u3", "limit": 3}).status_code == 200
+    text = server.client.get("/metrics").text
+    for stage in ("filter", "history", "score", "rerank", "record"):
+        found = re.search(f'tastemaker_list_stage_seconds_count{{stage="{stage}"}} (\\S+)', text)
+        assert found and float(found[1]) >= 1, stage

@@ -82,6 +82,7 @@ def app(
     parts.monitor.watch_queue("recommend", lambda: batcher.depth)
     parts.monitor.watch_model(lambda: service.ready, lambda: service.version)
     batcher.on_batch = parts.monitor.batch
+    service.watch_stages(parts.monitor.list_stage)
     door = Door(table, {"recommend": lambda: batcher.full, "writes": lambda: parts.writes.full}, parts.monitor)
     http = Http(parts, settings, door, spans)
 

@@ -55,6 +55,8 @@ class Desk:
         self._model_seconds = 0.0
         self.last: Held[tuple[str, ...]] = Held(settings.last_answers)
         """the last good list of each user, for when the model cannot answer"""
+        self.watch: Callable[[str, float], object] = lambda stage, seconds: None
+        """told what each stage of a batch took: filter, history, score, rerank, record"""
 
     def answer(self, asks: Sequence[Ask]) -> list[Answer | RequestError]:
         """An answer for each request, or why there is none."""
@@ -66,8 +68,11 @@ class Desk:
             except RequestError as error:
                 rows.append(error)
         good = [row for row in rows if isinstance(row, Row)]
+        self.watch("filter", time.perf_counter() - started)
         self.fill(good, view, now)
+        filled = time.perf_counter()
         answers = iter(self._envelopes.of(good, view, now, started))
+        self.watch("record", time.perf_counter() - filled)
         for row in good:
             if row.status == "ok" and row.user is not None and row.codes:
                 self.last.put(row.user, tuple(view.ids[code] for code in row.codes), row.user)
@@ -100,6 +105,7 @@ class Desk:
         left = max(row.deadline for row in rows) - started
         budget = min(settings.store_budget_ms / 1000, max(left, 0.001))
         histories.read(rows, view, self._store, self._guard, length=settings.history_length, budget_seconds=budget, now=now)
+        self.watch("history", time.perf_counter() - started)
         for row in rows:
             self._set_origin(row, view)
             row.depth = first_depth(row, settings.pool, view.size)
@@ -156,8 +162,9 @@ class Desk:
             started = time.perf_counter()
             popular = None if model else self._shelves.popular(view, None)[0]
             codes, scores = self.retriever.best(rows, view, popular, depth)
+            took = time.perf_counter() - started
+            self.watch("score", took)
             if model:
-                took = time.perf_counter() - started
                 self._model_seconds += (took - self._model_seconds) * 0.1
         except Exception as error:  # whatever a model may raise: while any source lives there is an answer
             if not model:
@@ -169,6 +176,7 @@ class Desk:
             logger.error("the model failed: %s", type(error).__name__, exc_info=error)
             self._give_up(rows[0], view, "model_failed")
             return
+        scored = time.perf_counter()
         for row, found, values in zip(rows, codes, scores, strict=True):
             found, values = found[: row.depth], values[: row.depth]  # what others look at must change nothing
             try:
@@ -178,6 +186,7 @@ class Desk:
                 row.degrade("reranking_failed")
                 row.codes = [code for code in found[found > 0].tolist() if code not in row.banned][: row.request.limit]
                 row.done = True
+        self.watch("rerank", time.perf_counter() - scored)
 
     def _finish(self, row: Row, view: View, codes: np.ndarray, scores: np.ndarray, by_ask: dict[int, Row], now: int) -> None:
         earlier = [by_ask[id(ask)] for ask in row.ask.shelves if id(ask) in by_ask]

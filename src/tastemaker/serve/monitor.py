@@ -88,6 +88,9 @@ class Monitor:
         self._stages = Histogram(
             "tastemaker_stage_seconds", "Of a request's stages.", ["route", "stage"], buckets=_SECONDS, registry=one
         )
+        self._list_stages = Histogram(
+            "tastemaker_list_stage_seconds", "Of the stages of one batch of lists.", ["stage"], buckets=_SECONDS, registry=one
+        )
         self._problems = Counter("tastemaker_problems", "Requests answered by a problem.", ["code"], registry=one)
         self._answers = Counter("tastemaker_answers", "Recommendations by status.", ["status", "fallback"], registry=one)
         self._warnings = Counter("tastemaker_answer_warnings", "Warnings on recommendations.", ["warning"], registry=one)
@@ -160,6 +163,10 @@ class Monitor:
     def batch(self, size: int) -> None:
         """Counts a forward pass."""
         self._batches.observe(size)
+
+    def list_stage(self, stage: str, seconds: float) -> None:
+        """Counts a stage of a batch of lists."""
+        self._list_stages.labels(stage).observe(seconds)
 
     def watch_queue(self, name: str, depth: Callable[[], float]) -> None:
         """Shows how many wait in a queue."""

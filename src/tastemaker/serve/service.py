@@ -136,6 +136,10 @@ class Service(Keeper):
         self._desk.answer([Ask(Recommend(), record=False)])
         self._warm = True
 
+    def watch_stages(self, watch: Callable[[str, float], object]) -> None:
+        """Has `watch` told what each stage of a batch of lists took, in seconds: filter, history, score, rerank, record."""
+        self._desk.watch = watch
+
     # lists
     def recommend(self, requests: Sequence[Recommend], *, record: bool = True) -> list[Answer | RequestError]:
         """A list for each request (`Recommend` or `RecommendSession`), all from one forward pass of one version.
