@@ -158,7 +158,11 @@ class Arrivals:
 
     def _listen(self, view: View) -> None:
         """Notes which newcomers have had events since the last time."""
-        if self._store.last_sequence() == self._sequence:
+        newest = self._store.last_sequence()
+        if newest == self._sequence:
+            return
+        if view.size == view.known:  # nobody is new; whoever comes is counted from the beginning
+            self._sequence = newest
             return
         ids = pa.array(view.ids[view.known : view.size], pa.string())
         for batch in self._store.scan_events(after=self._sequence):

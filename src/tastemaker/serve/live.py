@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,8 @@ from tastemaker.serve.view import View
 from tastemaker.store.base import Item, ModelVersion, Store
 
 _numbers = itertools.count(1)
+_REST, _MOST_REST_SECONDS = 4, 1.5
+"""After a round the following thread rests so many times as long as it took: a stream of new items is not to cost a core."""
 
 
 class Live:
@@ -35,7 +38,7 @@ class Live:
         self._stock, self._artifact = Stock.empty(), pa.table({})
         self._lent: dict[str, dict[str, Any]] = {}
         self._since, self._change = 0, 1
-        self._wake, self._closed = threading.Event(), False
+        self._wake, self._end, self._closed = threading.Event(), threading.Event(), False
         self._thread: threading.Thread | None = None
         self._listeners: list[Callable[[], object]] = []
         self._arrivals = Arrivals(store)
@@ -87,6 +90,7 @@ class Live:
         """Stops following."""
         self._closed = True
         self._wake.set()
+        self._end.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
 
@@ -94,6 +98,7 @@ class Live:
         while not self._closed:
             self._wake.wait(every_seconds)
             self._wake.clear()
+            started = time.monotonic()
             for call in (self.refresh, self.acquaint, *self._listeners):
                 if self._closed:
                     return
@@ -103,6 +108,7 @@ class Live:
                     logger.warning("catalogue not refreshed: %s", type(error).__name__)
                 except Exception:
                     logger.exception("catalogue not refreshed")
+            self._end.wait(min(_REST * (time.monotonic() - started), _MOST_REST_SECONDS))
 
     def _pull(self) -> bool:
         """Brings the stock up to the store; whether anything changed."""

@@ -41,6 +41,8 @@ from tastemaker.settings import Settings
 from tastemaker.store.base import ModelVersion, Store, open_store
 
 _DRAIN_SECONDS = 30
+_COLLECT = 20_000, 20, 50
+"""A batch of events makes ten thousand objects and no cycle: Python's own thresholds look through them a dozen times."""
 _SECTIONS: dict[str, type[Settings]] = {"serve": ServeSettings, "http": HttpSettings, "gate": GateSettings, "jobs": JobSettings}
 
 
@@ -133,6 +135,7 @@ def serve(plan: Plan, on_address: Callable[[str, bool], None], on_ready: Callabl
                 service.warm()
                 # A full round of the collector over a large catalogue halts all threads for half a second; what is here now stays.
                 gc.freeze()
+                gc.set_threshold(*_COLLECT)
                 gc.enable()
                 version, ids = service.version, service.view.ids
                 name = None if version is None else f"{version.name} {version.version}".removesuffix(" 0")
