@@ -142,9 +142,10 @@ def _reranked(row: Row, variants: list[Row], code: int) -> list[Step]:
     for name, after in zip(_RERANKING, variants[1:], strict=True):
         if getattr(row.request, name):
             was, is_now = (
-                f"place {one.codes.index(code) + 1}" if code in one.codes else "not on the list" for one in (before, after)
+                f"place {one.codes.index(code) + 1}" if code in one.codes else "below the cut" for one in (before, after)
             )
-            steps.append(Step(stage=name, passed=code in after.codes or code not in before.codes, detail=f"{was} → {is_now}"))
+            passed = code in after.codes or code not in before.codes or code in row.codes  # a later stage may bring it back
+            steps.append(Step(stage=name, passed=passed, detail=f"{was} → {is_now}"))
         before = after
     return steps
 
