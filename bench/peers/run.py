@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--max-length", default="200")
     parser.add_argument("--batch", default="128", help="users a step")
     parser.add_argument("--epochs", default="1")
-    parser.add_argument("--steps", help="measure so many steps of the first epoch only")
+    parser.add_argument("--steps", help="measure so many steps of the peers' first epoch only (of ours a whole one)")
     parser.add_argument("--only", nargs="+", choices=ALL, default=ALL)
     parser.add_argument("--out", type=Path, help="append the lines of JSON here")
     arguments, passed_on = parser.parse_known_args()
@@ -56,8 +56,10 @@ def main() -> None:
         if peer == "recbole":
             settings = ["--epochs", "1", "--steps", "12"]
         else:
-            settings = ["--max-length", arguments.max_length, "--batch", arguments.batch, "--epochs", arguments.epochs]
-            settings += ["--steps", arguments.steps] if arguments.steps else []
+            epochs = "2" if arguments.steps and peer == "tastemaker" else arguments.epochs
+            settings = ["--max-length", arguments.max_length, "--batch", arguments.batch, "--epochs", epochs]
+            if arguments.steps and peer != "tastemaker":
+                settings += ["--steps", arguments.steps]
         command = [str(python), str(HERE / f"{peer}_sasrec.py"), "--events", str(arguments.events), *settings, *passed_on]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
         if done.returncode:
