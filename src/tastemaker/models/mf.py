@@ -34,7 +34,7 @@ class MF(RetrievalModel):
     class Config(Settings):
         """Settings of `mf`."""
 
-        dim: int = Field(64, gt=0, description="size of user and item vectors")
+        dim: int = Field(128, gt=0, description="size of user and item vectors")
         biases: bool = Field(True, description="learn b_u and b_i")
         init: float = Field(0.1, gt=0, description="standard deviation of the first vectors")
         similarity: Literal["dot", "cosine"] | None = Field(

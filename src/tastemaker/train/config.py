@@ -65,7 +65,7 @@ class TrainConfig(Settings):
 
         Small data wants many updates, so a step sees about 1/600 of an epoch's targets (256 … 2,048 of them) rather than a fixed
         number of users, and all epochs together about 12,000 steps (10 … 40 epochs; early stopping may end them sooner). Pairs are
-        cheaper than sequences: 1/128, up to 8,192, and about 4,000 steps (40 … 200 epochs). The loss is cross-entropy over the catalogue up to 50,000 items, sampled beyond.
+        cheaper than sequences: 1/128, up to 8,192, and about 2,000 steps (20 … 200 epochs). The loss is cross-entropy over the catalogue up to 50,000 items, sampled beyond.
         Patience counts in validations.
         """
         chosen = {
@@ -87,7 +87,7 @@ class TrainConfig(Settings):
                 "learning_rate": config.learning_rate or 0.001,
                 "warmup": min(config.warmup, steps) if "warmup" in defaults else config.warmup,
                 "epochs": config.epochs
-                or (min(40, max(10, 12_000 // steps)) if sequences else min(200, max(40, 4000 // steps))),
+                or (min(40, max(10, 12_000 // steps)) if sequences else min(200, max(20, 2000 // steps))),
                 "batch_targets": batch,
                 "patience": config.patience or 10,
             }
