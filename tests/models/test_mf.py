@@ -128,3 +128,15 @@ def test_a_stranger_folded_into_cosines_is_ranked_like_the_trained_one():
     best = model.score(stranger)[:, 2:].topk(12).indices
     assert bool((best[0] < 15).all())
     assert bool((best[1] >= 15).all())
+
+
+def test_ratings_have_defaults_of_their_own_and_settings_come_first():
+    rows = _rows([2], [2], [4])
+    assert MF.adapt(MF.Config(), rows, "squared_error").dropout > 0
+    assert MF.adapt(MF.Config(dropout=0.0), rows, "squared_error").dropout == 0
+    assert MF.adapt(MF.Config(), rows, "bpr").dropout == 0
+    ratings = TrainConfig(loss="squared_error").adapted("pairs", MF.defaults("squared_error"), 80_000, 1000)
+    assert (ratings.l2, ratings.batch_targets, ratings.epochs) == (0.03, 266, 10)
+    given = TrainConfig(loss="squared_error", l2=0.0).adapted("pairs", MF.defaults("squared_error"), 80_000, 1000)
+    assert given.l2 == 0
+    assert TrainConfig().adapted("pairs", MF.defaults(None), 80_000, 1000).loss == "cross_entropy"

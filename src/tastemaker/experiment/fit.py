@@ -58,4 +58,4 @@ def chosen(model: Model, interactions: Interactions, config: TrainConfig) -> Tra
     if is_solved(model):
         return config
     targets = make_loader(model, interactions, config).num_targets
-    return config.adapted(model.learns_from, model.train_defaults, targets, model.schema.num_items)
+    return config.adapted(model.learns_from, model.defaults(config.loss), targets, model.schema.num_items)

@@ -124,7 +124,7 @@ class Model(SizedByData, abc.ABC):
     """What a training example is: "sequences" (a target at each event), "pairs" (user, item), "ratings" (user, item, value),
     or "" for solvable models."""
     train_defaults: ClassVar[dict[str, Any]] = {}
-    """`[train]` settings that suit this model where the config is silent."""
+    """`[train]` settings that suit this model whatever the loss, where the config is silent."""
     solves: ClassVar[tuple[str, ...]] = ()
     """The worlds of `data.synthetic` whose right answer the model finds, with its default settings; contract tests hold it to that."""
     needs_history: ClassVar[bool] = True
@@ -137,6 +137,11 @@ class Model(SizedByData, abc.ABC):
 
     def observe(self, interactions: Interactions) -> None:
         """Sets buffers that are statistics of the training side, such as a mean; called once before training by gradients."""
+
+    @classmethod
+    def defaults(cls, loss: str | None) -> dict[str, Any]:
+        """`[train]` settings that suit this model trained with `loss`, where the config is silent."""
+        return cls.train_defaults
 
     @classmethod
     def adapt(cls, config: Any, interactions: Interactions, loss: str | None = None) -> Any:

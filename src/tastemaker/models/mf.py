@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -36,18 +36,19 @@ class MF(RetrievalModel):
 
         dim: int = Field(128, gt=0, description="size of user and item vectors")
         biases: bool = Field(True, description="learn b_u and b_i")
-        init: float = Field(0.1, gt=0, description="standard deviation of the first vectors")
+        init: float = Field(0.1, gt=0, description="standard deviation of the first vectors; unset: .03 for ratings")
         similarity: Literal["dot", "cosine"] | None = Field(
             None, description="of user and item vectors; unset: cosine for a softmax, dot for other losses"
         )
         temperature: float = Field(0.1, gt=0, description="what cosines are divided by")
-        dropout: float = Field(0.0, ge=0, lt=1, description="of user vectors")
+        dropout: float = Field(0.0, ge=0, lt=1, description="of user vectors; unset: .3 for ratings")
         fold_in_regularization: float = Field(1.0, gt=0, description="ridge of users unseen in training")
 
     learns_from = "pairs"
     solves = ("two_tastes",)
     needs_history = False
     train_defaults: ClassVar = {"optimizer": "adam", "learning_rate": 0.01, "schedule": "linear"}
+    ratings_defaults: ClassVar = {"learning_rate": 0.002, "betas": (0.9, 0.98), "l2": 0.03, "epochs": 10}
 
     config: Config
     mean: Tensor
@@ -72,9 +73,15 @@ class MF(RetrievalModel):
         self.register_buffer("trained", torch.zeros(schema.num_users, dtype=torch.bool))
 
     @classmethod
+    def defaults(cls, loss: str | None) -> dict[str, Any]:
+        return cls.train_defaults | (cls.ratings_defaults if loss == "squared_error" else {})
+
+    @classmethod
     def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
-        softmax = loss in (None, "softmax", "cross_entropy")
-        return config.model_copy(update={"similarity": config.similarity or ("cosine" if softmax else "dot")})
+        chosen = {"similarity": config.similarity or ("cosine" if loss in (None, "softmax", "cross_entropy") else "dot")}
+        suits = {"init": 0.03, "dropout": 0.3} if loss == "squared_error" else {}
+        given = config.model_fields_set
+        return config.model_copy(update=chosen | {key: value for key, value in suits.items() if key not in given})
 
     def observe(self, interactions: Interactions) -> None:
         values = torch.from_numpy(interactions.value)

@@ -65,7 +65,7 @@ class TrainConfig(Settings):
 
         Small data wants many updates, so a step sees about 1/600 of an epoch's targets (256 … 2,048 of them) rather than a fixed
         number of users, and all epochs together about 12,000 steps (10 … 40 epochs; early stopping may end them sooner). Pairs are
-        cheaper than sequences: 1/128, up to 8,192, and about 2,000 steps (20 … 200 epochs). The loss is cross-entropy over the catalogue up to 50,000 items, sampled beyond.
+        cheaper than sequences: 1/128 (ratings: 1/300), up to 8,192, and about 2,000 steps (20 … 200 epochs). The loss is cross-entropy over the catalogue up to 50,000 items, sampled beyond.
         Patience counts in validations.
         """
         chosen = {
@@ -74,9 +74,10 @@ class TrainConfig(Settings):
         config = self.model_copy(update=chosen)
         sequences = learns_from == "sequences"
         loss = config.loss or ("cross_entropy" if num_items <= 50_000 else "softmax")
-        batch = config.batch_targets or (
-            min(2048, max(256, num_targets // 600)) if sequences else min(8192, max(512, num_targets // 128))
+        share, least, most = (
+            (600, 256, 2048) if sequences else (300, 256, 8192) if loss == "squared_error" else (128, 512, 8192)
         )
+        batch = config.batch_targets or min(most, max(least, num_targets // share))
         many = {"softmax": 4096, "gbce": 256}
         steps = max(1, -(-num_targets // batch))
         return config.model_copy(

@@ -82,7 +82,7 @@ def train(
         raise DataError(
             "no training examples", expected="users with two or more events", hint="lower min_per_user or min_per_item"
         )
-    config = config.adapted(model.learns_from, model.train_defaults, loader.num_targets, model.schema.num_items)
+    config = config.adapted(model.learns_from, model.defaults(config.loss), loader.num_targets, model.schema.num_items)
     loader = make_loader(model, interactions, config)  # what an example is depends on the loss
     assert config.epochs and config.batch_targets and config.patience and config.learning_rate
     if config.threads:
