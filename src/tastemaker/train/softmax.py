@@ -74,7 +74,7 @@ class _FullSoftmax(torch.autograd.Function):
             scores = torch.mm(block.to(dtype), items.T, out=cells)
             shift = None if unshifted else scores.amax(1, keepdim=True)
             scores = (scores if shift is None else scores.sub_(shift)).exp_()
-            total = scores.sum(1, keepdim=True).float()
+            total = scores.sum(1, keepdim=True, dtype=torch.float32)
             cost = total.log() + (0.0 if shift is None else shift)
             loss += (weight @ cost.squeeze(1)).float()
             if need:
