@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.serve.serving import Server, serving
 
 from tastemaker.serve.batcher import Batcher
-from tastemaker.serve.door import Door
+from tastemaker.serve.door import Door, body_length
 from tastemaker.serve.monitor import Monitor
 from tastemaker.serve.route import Table
 from tastemaker.serve.routes import ROUTES
@@ -166,3 +166,19 @@ def test_a_refused_request_is_refused_before_its_body_is_there(crowd: Server) ->
     with socket.create_connection((host, int(port)), timeout=10) as wire:
         wire.sendall(post(body=b"{", length=b"1000000"))
         assert wire.recv(65536).startswith(b"HTTP/1.1 503 ")
+
+
+@pytest.mark.parametrize(
+    ("head", "length"),
+    [
+        (b"\r\nhost: a\r\n", 0),
+        (b"\r\ncontent-length: 5\r\n", 5),
+        (b"\r\ncontent-length : 5\r\n", -1),
+        (b"\r\nhost: a\ncontent-length: 5\r\n", -1),
+        (b"\r\ncontent-length: -5\r\n", -1),
+        (b"\r\ncontent-length: 5\r\ncontent-length: 6\r\n", -1),
+        (b"\r\ncontent-length:\r\n", -1),
+    ],
+)
+def test_a_body_whose_length_is_not_plain_is_left_to_the_parser(head, length):
+    assert body_length(head) == length

@@ -180,9 +180,11 @@ def test_names_and_pointless_settings_are_refused():
         TrainConfig.parse({"loss": "bprr"}, "train")
     with pytest.raises(ConfigError, match="draws no negatives"):
         TrainConfig.parse({"loss": "cross_entropy", "sampler": "uniform"}, "train")
-    for impossible in ({"loss": "softmax"}, {"loss": "bpr", "sampler": "in_batch"}):
-        with pytest.raises(ConfigError, match="hard to be 1"):
-            TrainConfig.parse({"hard": 4} | impossible, "train")
+    with pytest.raises(ConfigError, match="hard to be 1"):
+        TrainConfig.parse({"hard": 4, "loss": "bpr", "sampler": "in_batch"}, "train")
+    for pointless in ({"hard": 4}, {"shared": True}, {"hard": 4, "loss": "softmax"}, {"shared": True, "loss": "cross_entropy"}):
+        with pytest.raises(ConfigError, match="loss to be bpr"):
+            TrainConfig.parse(pointless, "train")
     with pytest.raises(ConfigError, match="learning_rate"):
         TrainConfig.parse({"learning_rat": 1}, "train")
 

@@ -27,7 +27,7 @@ from tastemaker.wire.bodies import Problem
 
 RETRY_SECONDS = 1
 _ID = "0" * 16
-_SPECIAL = (b"transfer-encoding:", b"\r\nexpect:", b"\r\norigin:", b"\r\nx-request-id:", b"\r\nupgrade:", b"close\r\n")
+_SPECIAL = (b"transfer-encoding", b"\r\nexpect:", b"\r\norigin:", b"\r\nx-request-id:", b"\r\nupgrade:", b"close\r\n")
 """What makes a request more than plain: it gets the answer of the application."""
 
 
@@ -83,7 +83,7 @@ class Door:
         for name in _SPECIAL:
             if name in fields:
                 return None
-        rest_of_body = _length(fields) - (len(data) - end - 4)
+        rest_of_body = body_length(fields) - (len(data) - end - 4)
         if rest_of_body < 0:
             return None
         self._monitor.turned_away(route.method, route.path)
@@ -101,14 +101,16 @@ class Door:
             return None
 
 
-def _length(fields: bytes) -> int:
+def body_length(fields: bytes) -> int:
     """Bytes of a body as its head says; -1 where it says nothing clear."""
     _, named, rest = fields.partition(b"\r\ncontent-length:")
+    if fields.count(b"content-length") != bool(named):
+        return -1  # written oddly, or twice: a body whose end is guessed wrong would be read as a request
     if not named:
         return 0
-    digits, _, more = rest.partition(b"\r\n")
+    digits = rest.partition(b"\r\n")[0]
     digits = digits.strip()
-    return int(digits) if digits.isdigit() and len(digits) < 10 and b"content-length:" not in more else -1
+    return int(digits) if digits.isdigit() and len(digits) < 10 else -1
 
 
 class Doorway(HttpToolsProtocol):

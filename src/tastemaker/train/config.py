@@ -56,8 +56,9 @@ class TrainConfig(Settings):
             raise ValueError(f"no sampler: {self.loss} draws no negatives")
         if self.hard > 1 and self.sampler == "in_batch":
             raise ValueError("hard to be 1: a batch's positives are what in_batch has")
-        if self.hard > 1 and self.loss in ("softmax", "cross_entropy", "squared_error"):
-            raise ValueError(f"hard to be 1: {self.loss} takes all the negatives it draws")
+        if (self.hard > 1 or self.shared) and self.loss not in ("bpr", "bce", "gbce"):
+            name = "hard" if self.hard > 1 else "shared"
+            raise ValueError(f"loss to be bpr, bce or gbce where {name} is set, not {self.loss or 'left open'}")
         return self
 
     def adapted(self, learns_from: str, defaults: dict[str, object], num_targets: int, num_items: int) -> TrainConfig:
