@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from tastemaker.data.interactions import Interactions
+from tastemaker.data.interactions import Histories, Interactions
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.errors import ArtifactError, ConfigError, DataError, DivergenceError
+from tastemaker.models.base import Encoded, PairModel, Query
 from tastemaker.models.mf import MF
 from tastemaker.models.sasrec import SASRec
+from tastemaker.settings import Settings
 from tastemaker.train.config import TrainConfig
 from tastemaker.train.trainer import train
 
@@ -49,6 +51,10 @@ SETTINGS = {
     "mf-shared": {"loss": "bpr", "num_negatives": 3, "hard": 4, "shared": True},
     "mf-softmax": {"loss": "softmax", "sampler": "mixed", "num_negatives": 16},
     "mf-in-batch": {"loss": "softmax", "sampler": "in_batch"},
+    "mf-ccl": {"loss": "ccl", "num_negatives": 20, "ccl_margin": 0.2, "ccl_weight": 5.0},
+    "mf-max": {"loss": "bpr_max", "num_negatives": 8, "shared": True, "bpr_max_penalty": 0.1},
+    "mf-directau": {"loss": "directau", "uniformity": 0.5},
+    "mf-adversarial": {"loss": "bpr", "adversarial": 0.5, "adversarial_weight": 2.0},
     "mf-ratings": {"loss": "squared_error", "optimizer": "adagrad", "l1": 1e-4},
     "mf-sgd": {"loss": "cross_entropy", "optimizer": "sgd", "clip": 1.0, "schedule": "cosine", "warmup": 5},
 }
@@ -97,7 +103,7 @@ def test_a_killed_and_resumed_run_ends_bit_equal(case, tmp_path):
 def test_two_threads_give_the_same_weights_each_time(case, two_threads):
     # torch shares an operation among threads from 32,768 numbers on; few items, so that many rows meet in one gradient
     users, batch = (200, 5000) if case.startswith("sasrec") else (900, 34_000)
-    if case == "mf-in-batch":
+    if case in ("mf-in-batch", "mf-directau"):
         users, batch = 50, 1000  # whose scores grow with the square
     each, schema = 40, FeatureSchema(users + 2, num_items=42)
     draw, rows = np.random.default_rng(0), users * each
@@ -185,6 +191,10 @@ def test_names_and_pointless_settings_are_refused():
     for pointless in ({"hard": 4}, {"shared": True}, {"hard": 4, "loss": "softmax"}, {"shared": True, "loss": "cross_entropy"}):
         with pytest.raises(ConfigError, match="loss to be bpr"):
             TrainConfig.parse(pointless, "train")
+    with pytest.raises(ConfigError, match="loss to be ccl where ccl_margin"):
+        TrainConfig.parse({"ccl_margin": 0.1, "loss": "bpr"}, "train")
+    with pytest.raises(ConfigError, match="sampled negatives where adversarial"):
+        TrainConfig.parse({"adversarial": 0.1, "loss": "cross_entropy"}, "train")
     with pytest.raises(ConfigError, match="learning_rate"):
         TrainConfig.parse({"learning_rat": 1}, "train")
 
@@ -202,3 +212,63 @@ def test_kind_weights_count_in_the_loss():
     plain, heavy = (model.item_bias.detach() for model in models)
     assert int(heavy[2:].argmax()) + 2 == 5
     assert float(heavy[5] - heavy[2:].mean()) > float(plain[5] - plain[2:].mean()) + 0.5
+
+
+class _Scorer(PairModel):
+    """The least there can be: a number for each pair of a user and an item."""
+
+    class Config(Settings):
+        """No settings."""
+
+    def __init__(self, config, schema):
+        super().__init__(config, schema)
+        self.cells = torch.nn.Parameter(torch.zeros(schema.num_users, schema.num_items))
+
+    def score_each(self, query, items):
+        return self.cells[query.users].gather(1, items)
+
+
+@pytest.mark.parametrize(
+    "options", [{"loss": "bce"}, {"loss": "softmax", "num_negatives": 12}, {"loss": "bpr", "hard": 2, "shared": True}]
+)
+def test_a_model_of_pairs_learns_which_items_are_whose(options):
+    data, model = _interactions(), _Scorer(_Scorer.Config(), SCHEMA)
+    list(train(model, data, TrainConfig(epochs=60, batch_targets=64, learning_rate=0.05, **options)))
+    users = torch.arange(2, 22)
+    found = model.score(Query.of(users.numpy(), Histories.of([[]] * 20))).detach()
+    chosen = torch.zeros(22, 14, dtype=torch.bool)
+    chosen[torch.from_numpy(data.user).long(), torch.from_numpy(data.item).long()] = True
+    real = torch.zeros(14, dtype=torch.bool)
+    real[2:] = True
+    assert float(found[chosen[2:]].mean()) > float(found[~chosen[2:] & real].mean()) + 1
+    some = torch.tensor([5, 3])
+    assert torch.equal(model.score(Query.of(users.numpy(), Histories.of([[]] * 20)), some), found[:, some])
+
+
+def test_a_model_of_pairs_learns_values_and_refuses_what_needs_vectors():
+    model = _Scorer(_Scorer.Config(), SCHEMA)
+    data = _interactions(ratings=True)
+    records = list(train(model, data, TrainConfig(epochs=60, batch_targets=64, learning_rate=0.1, loss="squared_error")))
+    assert records[-1].loss < 3
+    for options in ({"loss": "cross_entropy"}, {"loss": "bce", "l2": 0.1}, {"loss": "bpr", "adversarial": 0.1}):
+        with pytest.raises(ConfigError, match="has no vectors"):
+            list(train(model, data, TrainConfig(**options)))
+
+
+class _Masked(MF):
+    """Asks for every other target only, from one vector a user, and adds a penalty."""
+
+    learns_from = "baskets"
+
+    def encode_batch(self, batch):
+        asked = torch.arange(0, len(batch.targets), 2)
+        assert torch.equal(batch.targets, batch.query.items)
+        return Encoded(self.encode_user(batch.query), batch.rows[asked], asked, penalty=torch.tensor(100.0))
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "bpr", "squared_error", "softmax"])
+def test_a_model_chooses_which_targets_are_asked_for_and_adds_its_own_penalty(loss):
+    torch.manual_seed(0)
+    model = _Masked(_Masked.Config(dim=6), SCHEMA)
+    records = list(train(model, _interactions(ratings=True), TrainConfig(epochs=2, batch_targets=32, loss=loss)))
+    assert 100 < records[-1].loss < 130

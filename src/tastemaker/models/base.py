@@ -4,8 +4,11 @@
 Model                   score(query, items)
 ├── RetrievalModel      encode_user(query) · encode_item(codes): the score is their dot product
 │   └── SequenceModel   encode_before(query): a user vector before every event of the history
+├── PairModel           score_each(query, items): a user and an item are looked at together
 └── Solvable            solve(interactions): fitted in closed form or by counting, not by gradients
 ```
+
+A model never sees a loss. In training it is handed a `Batch` and says, as `Encoded`, which vectors ask for which targets.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ from tastemaker.data.schema import FeatureSchema
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.nn.sparse import SizedByData
 from tastemaker.settings import Settings
+
+_PAIRS = 1 << 16
+"""User-item pairs that a `PairModel` scores at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +117,44 @@ class Query:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Training examples: a query and what is asked of it.
+
+    Sequence and basket examples have a target for each event of the query (the event itself); pair and rating examples have one for
+    each row of the query, or several where `rows` says so.
+    """
+
+    query: Query
+    targets: Tensor
+    """int64 (n,): item codes"""
+    values: Tensor
+    """float32 (n,): explicit values"""
+    weights: Tensor
+    """float32 (n,): weights of the kinds of behaviour"""
+    rows: Tensor | None = None
+    """int64 (n,): the query row of each target; None: one target a row, or for sequences the row of the event"""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on another device."""
+        rows = None if self.rows is None else self.rows.to(device)
+        return Batch(self.query.to(device), self.targets.to(device), self.values.to(device), self.weights.to(device), rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """The user vectors of a batch, and what comes with them."""
+
+    users: Tensor
+    """float32 (vectors, dim)"""
+    rows: Tensor | None = None
+    """int64 (asked,): the vector that asks for each target; None: one vector a target, in order"""
+    asked: Tensor | None = None
+    """int64 (asked,): places of the batch's targets that are asked for at all; None: all of them"""
+    penalty: Tensor | None = None
+    """float32 (): what the model adds to the mean loss of a target, such as a divergence or a contrast of its own"""
+
+
 class Model(SizedByData, abc.ABC):
     """Base of all models. Built from its `Config` and the schema alone; all state is in parameters and buffers.
 
@@ -121,8 +165,8 @@ class Model(SizedByData, abc.ABC):
         """Settings of the model; each model file defines its own."""
 
     learns_from: ClassVar[str] = ""
-    """What a training example is: "sequences" (a target at each event), "pairs" (user, item), "ratings" (user, item, value),
-    or "" for solvable models."""
+    """What a training example is: "sequences" (a target at each event), "baskets" (a user's whole history, in no order, is query and
+    target), "pairs" (user code, item), or "" for solvable models."""
     train_defaults: ClassVar[dict[str, Any]] = {}
     """`[train]` settings that suit this model whatever the loss, where the config is silent."""
     solves: ClassVar[tuple[str, ...]] = ()
@@ -168,6 +212,10 @@ class RetrievalModel(Model):
     def encode_item(self, codes: Tensor | None = None) -> Tensor:
         """Item vectors, float32 (…, dim) for `codes` (int64, any shape), or (num_items, dim) for all."""
 
+    def encode_batch(self, batch: Batch) -> Encoded:
+        """The user vectors that a training step compares with items; called in training mode alone."""
+        return Encoded(self.encode_user(batch.query), batch.rows)
+
     def score(self, query: Query, items: Tensor | None = None) -> Tensor:
         return self.encode_user(query) @ self.encode_item(items).T
 
@@ -176,10 +224,28 @@ class RetrievalModel(Model):
         return (self.encode_user(query) * self.encode_item(items)).sum(-1)
 
 
+class PairModel(Model):
+    """A model that looks at a user and an item together, so that no index can search it."""
+
+    learns_from = "pairs"
+
+    @abc.abstractmethod
+    def score_each(self, query: Query, items: Tensor) -> Tensor:
+        """Scores of items of each row's own: `items` int64 (batch, n) → float32 (batch, n)."""
+
+    def score(self, query: Query, items: Tensor | None = None) -> Tensor:
+        codes = torch.arange(self.schema.num_items, device=query.users.device) if items is None else items
+        blocks = codes.split(max(1, _PAIRS // max(1, len(query))))
+        return torch.cat([self.score_each(query, block.expand(len(query), -1)) for block in blocks], dim=1)
+
+
 class SequenceModel(RetrievalModel):
     """A retrieval model that reads the history in order and can be asked before every event of it."""
 
     learns_from = "sequences"
+
+    def encode_batch(self, batch: Batch) -> Encoded:
+        return Encoded(self.encode_before(batch.query))
 
     @abc.abstractmethod
     def encode_before(self, query: Query) -> Tensor:

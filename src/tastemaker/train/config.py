@@ -10,6 +10,8 @@ from tastemaker.settings import Settings
 from tastemaker.train import losses, sampling
 from tastemaker.train.optim import OptimizerName, ScheduleName
 
+_NO_NEGATIVES = ("cross_entropy", "directau", "squared_error")
+_OF_ONE_LOSS = {"bpr_max_penalty": "bpr_max", "ccl_margin": "ccl", "ccl_weight": "ccl", "uniformity": "directau"}
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -18,13 +20,23 @@ class TrainConfig(Settings):
 
     loss: str | None = Field(None, description=f"one of {', '.join(losses.NAMES)}; default: what suits the model")
     sampler: str | None = Field(None, description=f"negatives: {', '.join(sampling.NAMES)}")
-    num_negatives: int | None = Field(None, ge=1, description="negatives a positive (bpr, bce, gbce) or a batch (softmax)")
+    num_negatives: int | None = Field(None, ge=1, description="negatives a positive, or a batch (softmax, shared)")
     shared: bool = Field(
-        False, description="bpr, bce, gbce: one sample of negatives for the whole batch, so that many are cheap"
+        False, description="one sample of negatives for the whole batch, so that many are cheap; a softmax has it so"
     )
-    hard: int = Field(1, ge=1, description="bpr, bce, gbce: draw this many for each negative and keep the one ranked highest")
+    hard: int = Field(
+        1, ge=1, description="draw this many for each negative and keep the one ranked highest; not for a softmax"
+    )
     alpha: float = Field(0.75, ge=0, le=2, description="exponent of the popularity sampler")
     gbce_t: float = Field(0.75, ge=0, le=1, description="calibration of gbce: 0 plain, 1 full")
+    bpr_max_penalty: float = Field(1.0, ge=0, description="of bpr_max: on the squared scores of negatives")
+    ccl_margin: float = Field(0.8, ge=-1, le=1, description="of ccl: cosines of negatives below it cost nothing")
+    ccl_weight: float = Field(150.0, gt=0, description="of ccl: what all negatives of a positive weigh together")
+    uniformity: float = Field(1.0, ge=0, description="of directau: weight of spreading vectors against bringing pairs together")
+    adversarial: float = Field(
+        0.0, ge=0, description="length of the worst small push on the vectors of a batch that is trained against"
+    )
+    adversarial_weight: float = Field(1.0, gt=0, description="of the loss under that push")
     optimizer: OptimizerName = Field("adamw", description="how weights follow gradients")
     learning_rate: float | None = Field(None, gt=0, description="size of a step; default: what suits the model")
     betas: tuple[float, float] = Field((0.9, 0.999), description="of adam and adamw: memory of mean and square of gradients")
@@ -52,13 +64,22 @@ class TrainConfig(Settings):
         for value, known, what in ((self.loss, losses.NAMES, "loss"), (self.sampler, sampling.NAMES, "sampler")):
             if value is not None and value not in known:
                 raise ValueError(f"{what} to be one of {', '.join(known)}, not {value!r}")
-        if self.sampler and self.loss in ("cross_entropy", "squared_error"):
+        if self.sampler and self.loss in _NO_NEGATIVES:
             raise ValueError(f"no sampler: {self.loss} draws no negatives")
         if self.hard > 1 and self.sampler == "in_batch":
             raise ValueError("hard to be 1: a batch's positives are what in_batch has")
-        if (self.hard > 1 or self.shared) and self.loss not in ("bpr", "bce", "gbce"):
+        if (self.hard > 1 or self.shared) and self.loss in (None, "softmax", *_NO_NEGATIVES):
             name = "hard" if self.hard > 1 else "shared"
-            raise ValueError(f"loss to be bpr, bce or gbce where {name} is set, not {self.loss or 'left open'}")
+            raise ValueError(f"loss to be bpr, bce, gbce, … where {name} is set, not {self.loss or 'left open'}")
+        for name, loss in _OF_ONE_LOSS.items():
+            if (
+                name in self.model_fields_set
+                and getattr(self, name) != type(self).model_fields[name].default
+                and self.loss != loss
+            ):
+                raise ValueError(f"loss to be {loss} where {name} is set, not {self.loss or 'left open'}")
+        if self.adversarial and self.loss in (None, "cross_entropy"):
+            raise ValueError(f"a loss of sampled negatives where adversarial is set, not {self.loss or 'left open'}")
         return self
 
     def adapted(self, learns_from: str, defaults: dict[str, object], num_targets: int, num_items: int) -> TrainConfig:
@@ -79,12 +100,12 @@ class TrainConfig(Settings):
             (600, 256, 2048) if sequences else (300, 256, 8192) if loss == "squared_error" else (128, 512, 8192)
         )
         batch = config.batch_targets or min(most, max(least, num_targets // share))
-        many = {"softmax": 4096, "gbce": 256}
+        many = {"softmax": 4096, "gbce": 256, "bpr_max": 256, "top1_max": 256, "ccl": 1000}
         steps = max(1, -(-num_targets // batch))
         return config.model_copy(
             update={
                 "loss": loss,
-                "sampler": None if loss in ("cross_entropy", "squared_error") else config.sampler or "uniform",
+                "sampler": None if loss in _NO_NEGATIVES else config.sampler or "uniform",
                 "num_negatives": config.num_negatives or many.get(loss, 1),
                 "learning_rate": config.learning_rate or 0.001,
                 "warmup": min(config.warmup, steps) if "warmup" in defaults else config.warmup,

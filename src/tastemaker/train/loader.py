@@ -3,39 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from tastemaker.data.interactions import Histories, Interactions
-from tastemaker.models.base import Query
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """A query and what came next.
-
-    Sequence examples have a target for each event of the query (the event itself, predicted from those before it); pair and rating
-    examples have one for each row of the query, or several where `rows` says so.
-    """
-
-    query: Query
-    targets: Tensor
-    """int64 (n,): item codes"""
-    values: Tensor
-    """float32 (n,): explicit values"""
-    weights: Tensor
-    """float32 (n,): weights of the kinds of behaviour"""
-    rows: Tensor | None = None
-    """int64 (n,): the query row that asks for each target; None: one target a row"""
-
-    def to(self, device: torch.device) -> Batch:
-        """The same batch on another device."""
-        rows = None if self.rows is None else self.rows.to(device)
-        return Batch(self.query.to(device), self.targets.to(device), self.values.to(device), self.weights.to(device), rows)
+from tastemaker.models.base import Batch, Query
 
 
 class Loader(Protocol):
@@ -97,27 +72,31 @@ class Pairs:
 
 
 class Baskets:
-    """All of a user's items as the targets of one row, for losses whose cost is by user: cross-entropy over the catalogue."""
+    """All of a user's items as the targets of one row, for losses whose cost is by user and for models that read them all at once.
 
-    def __init__(self, interactions: Interactions, num_users: int) -> None:
-        rows = replace(interactions, value=interactions.weight).histories(num_users)
+    With `known` the query holds the same events as history; without, users are known by code alone.
+    """
+
+    def __init__(self, interactions: Interactions, num_users: int, *, known: bool = False) -> None:
+        rows, weights = interactions.histories(num_users), interactions.weight
         self.users = np.flatnonzero(rows.lengths)
-        self.rows = rows.take(self.users)
+        self.rows, self.known = rows.take(self.users), known
+        self.weights = replace(
+            self.rows, values=replace(interactions, value=weights).histories(num_users).take(self.users).values
+        )
         self.num_targets = len(rows.items)
 
     def epoch(self, number: int, seed: int, batch_targets: int) -> Iterator[Batch]:
         order = np.random.default_rng([seed, number]).permutation(len(self.users))
         batch = (np.cumsum(self.rows.lengths[order]) - 1) // batch_targets
         for part in np.split(order, np.flatnonzero(np.diff(batch)) + 1):
-            taken = self.rows.take(part)
-            weights = torch.from_numpy(np.array(taken.values, dtype=np.float32))
-            rows = torch.from_numpy(np.repeat(np.arange(len(part)), taken.lengths))
+            taken, weights = self.rows.take(part), self.weights.take(part).values
             yield Batch(
-                Query.of(self.users[part], _nothing(len(part))),
+                Query.of(self.users[part], taken if self.known else _nothing(len(part))),
                 torch.from_numpy(taken.items.astype(np.int64)),
-                weights,
-                weights,
-                rows,
+                torch.from_numpy(np.array(taken.values, dtype=np.float32)),
+                torch.from_numpy(np.array(weights, dtype=np.float32)),
+                torch.from_numpy(np.repeat(np.arange(len(part)), taken.lengths)),
             )
 
 

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,11 @@ from torch import Tensor
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.errors import ConfigError, DataError, DivergenceError
-from tastemaker.models.base import Model, RetrievalModel, SequenceModel
+from tastemaker.models.base import Batch, Model, PairModel, RetrievalModel
 from tastemaker.train import checkpoint as checkpoints
 from tastemaker.train import losses
 from tastemaker.train.config import TrainConfig
-from tastemaker.train.loader import Baskets, Batch, Loader, Pairs, Sequences
+from tastemaker.train.loader import Baskets, Loader, Pairs, Sequences
 from tastemaker.train.optim import optimizer as make_optimizer
 from tastemaker.train.optim import schedule
 from tastemaker.train.sampling import Sampler, sampler
@@ -111,6 +112,7 @@ def train(
         for batch in loader.epoch(state.epoch, config.seed, config.batch_targets):
             for group in optimizer.param_groups:
                 group["lr"] = config.learning_rate * schedule(config.schedule, state.step, config.warmup, total_steps)
+            model.forget()  # what it kept for speed goes with the weights it came from
             loss = step_loss(batch.to(device))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -132,6 +134,7 @@ def train(
         metric = None
         if validate is not None and (state.epoch % config.validate_every == 0 or state.epoch == config.epochs):
             model.eval()
+            model.forget()
             metric = validate(model)
             if state.best_metric is None or metric > state.best_metric:
                 state.best_metric, state.best_epoch, state.misses = metric, state.epoch, 0
@@ -143,17 +146,19 @@ def train(
         yield _record(state, config, summed, done, loader.num_targets, state.seconds - before, complete=True, metric=metric)
     if state.best_weights:
         model.load_state_dict(state.best_weights)
+    model.forget()
     model.eval()
 
 
 def make_loader(model: Model, interactions: Interactions, config: TrainConfig) -> Loader:
     """The examples that suit what the model learns from."""
-    if isinstance(model, SequenceModel):
+    if model.learns_from == "sequences":
         return Sequences(interactions, model.schema.num_users, model.config.max_length, slide=config.slide)
-    if model.learns_from == "pairs" and config.loss == "cross_entropy":
-        return Baskets(interactions, model.schema.num_users)
-    if model.learns_from in ("pairs", "ratings"):
-        return Pairs(interactions)
+    if model.learns_from == "baskets":
+        return Baskets(interactions, model.schema.num_users, known=True)
+    if model.learns_from == "pairs":
+        by_user = config.loss == "cross_entropy"  # which costs by user, not by pair
+        return Baskets(interactions, model.schema.num_users) if by_user else Pairs(interactions)
     raise ConfigError(f"{type(model).__name__} is not trained by gradients", hint="call its `solve`")
 
 
@@ -189,50 +194,116 @@ class _StepLoss:
         self.plain = bool((interactions.weight == 1).all())
         self.generator = torch.Generator().manual_seed(config.seed)
         self.sampler: Sampler | None = None
+        if isinstance(model, PairModel):
+            idle = next((name for name in ("l2", "l1", "adversarial") if getattr(config, name)), None)
+            if idle or config.loss in ("cross_entropy", "directau"):
+                raise ConfigError(
+                    f"train.{idle} = {getattr(config, idle)}" if idle else f"train.loss = {config.loss!r}",
+                    expected=f"something that {type(model).__name__} can use: it scores pairs and has no vectors",
+                    hint="use train.weight_decay" if idle else "use train.loss = 'bce'",
+                )
         if config.sampler:
             counts = np.bincount(interactions.item, minlength=model.schema.num_items)
             self.sampler = sampler(config.sampler, counts, config.alpha)
 
     def __call__(self, batch: Batch) -> Tensor:
-        model, config = self.model, self.config
+        model = self.model
+        if isinstance(model, PairModel):
+            return self._of_pairs(model, batch)
         assert isinstance(model, RetrievalModel)
-        weights = None if self.plain else batch.weights
-        users = model.encode_before(batch.query) if isinstance(model, SequenceModel) else model.encode_user(batch.query)
-        if config.loss == "cross_entropy":
-            table = model.encode_item()
-            loss = full_softmax(users, table[FIRST:], batch.targets - FIRST, weights, rows=batch.rows, dtype=self.dtype)
-            vectors = [users] if not config.l2 and not config.l1 else [users, table.index_select(0, batch.targets)]
-        elif config.loss == "squared_error":
-            items = model.encode_item(batch.targets)
-            loss = _mean(losses.squared_error((users * items).sum(-1), batch.values), weights)
-            vectors = [users, items]
-        else:
-            items = model.encode_item(batch.targets)
-            loss, negatives = self._sampled(users, items, batch, weights)
-            vectors = [users, items, negatives]
-        if config.l2:
-            loss = loss + config.l2 * sum(vector.square().sum() for vector in vectors) / len(batch.targets)
-        if config.l1:
-            loss = loss + config.l1 * sum(vector.abs().sum() for vector in vectors) / len(batch.targets)
-        return loss
+        return self._of_vectors(model, batch)
 
-    def _sampled(self, users: Tensor, items: Tensor, batch: Batch, weights: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _of_vectors(self, model: RetrievalModel, batch: Batch) -> Tensor:
         config = self.config
-        assert self.sampler and config.num_negatives and config.loss and isinstance(self.model, RetrievalModel)
+        encoded = model.encode_batch(batch)
+        targets, values, weights = batch.targets, batch.values, None if self.plain else batch.weights
+        if encoded.asked is not None:
+            targets, values = targets[encoded.asked], values[encoded.asked]
+            weights = None if weights is None else weights[encoded.asked]
+        if config.loss == "cross_entropy":
+            users, table = encoded.users, model.encode_item()
+            loss = full_softmax(users, table[FIRST:], targets - FIRST, weights, rows=encoded.rows, dtype=self.dtype)
+            vectors = [users] if not config.l2 and not config.l1 else [users, table.index_select(0, targets)]
+        else:
+            users = encoded.users if encoded.rows is None else encoded.users.index_select(0, encoded.rows)
+            vectors = [users, model.encode_item(targets)]
+            if config.loss == "squared_error":
+                loss = _mean(losses.squared_error((users * vectors[1]).sum(-1), values), weights)
+            elif config.loss == "directau":
+                loss = _mean(losses.alignment_uniformity(*vectors, gamma=config.uniformity), weights)
+            else:
+                drawn, log_q = self._draw(targets)
+                vectors.append(model.encode_item(drawn))
+                loss = self._pushed(partial(self._against, targets=targets, drawn=drawn, log_q=log_q, weights=weights), vectors)
+        if config.l2:
+            loss = loss + config.l2 * sum(vector.square().sum() for vector in vectors) / len(targets)
+        if config.l1:
+            loss = loss + config.l1 * sum(vector.abs().sum() for vector in vectors) / len(targets)
+        return loss if encoded.penalty is None else loss + encoded.penalty
+
+    def _of_pairs(self, model: PairModel, batch: Batch) -> Tensor:
+        weights = None if self.plain else batch.weights
+        if self.config.loss == "squared_error":
+            predicted = model.score_each(batch.query, batch.targets.unsqueeze(1)).squeeze(1)
+            return _mean(losses.squared_error(predicted, batch.values), weights)
+        drawn, log_q = self._draw(batch.targets)
+        rows = drawn if drawn.dim() == 2 else drawn.expand(len(batch.targets), -1)
+        scores = model.score_each(batch.query, torch.cat([batch.targets.unsqueeze(1), rows], dim=1))
+        return self._compared(scores[:, 0], scores[:, 1:], batch.targets, drawn, log_q, weights)
+
+    def _draw(self, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Codes and log q of the negatives: (n,) for all, or (batch, n)."""
+        config = self.config
+        assert self.sampler and config.num_negatives
         # The torch generator is seeded for each epoch, so the sampler draws from it through one number.
         self.generator.manual_seed(int(torch.randint(2**62, ())))
-        rows = 0 if config.shared or config.loss == "softmax" else len(batch.targets)
-        drawn = self.sampler(batch.targets.cpu(), rows, config.num_negatives * config.hard, self.generator)
-        codes, log_q = drawn.codes.to(self.device), drawn.log_q.to(self.device)
-        vectors = self.model.encode_item(codes)
-        positive = (users * items).sum(-1)
-        negative = users @ vectors.T if codes.dim() == 1 else (vectors @ users.unsqueeze(-1)).squeeze(-1)
-        negative = negative.masked_fill(codes == batch.targets.unsqueeze(1), -torch.inf)
+        rows = 0 if config.shared or config.loss == "softmax" else len(targets)
+        drawn = self.sampler(targets.cpu(), rows, config.num_negatives * config.hard, self.generator)
+        return drawn.codes.to(self.device), drawn.log_q.to(self.device)
+
+    def _against(
+        self,
+        users: Tensor,
+        items: Tensor,
+        vectors: Tensor,
+        targets: Tensor,
+        drawn: Tensor,
+        log_q: Tensor,
+        weights: Tensor | None,
+    ) -> Tensor:
+        """The loss of user and item vectors (batch, dim) against negatives (n, dim) or (batch, n, dim)."""
+        negative = users @ vectors.T if drawn.dim() == 1 else (vectors @ users.unsqueeze(-1)).squeeze(-1)
+        return self._compared((users * items).sum(-1), negative, targets, drawn, log_q, weights)
+
+    def _compared(
+        self, positive: Tensor, negative: Tensor, targets: Tensor, drawn: Tensor, log_q: Tensor, weights: Tensor | None
+    ) -> Tensor:
+        config = self.config
+        assert config.loss
+        negative = negative.masked_fill(drawn == targets.unsqueeze(1), -torch.inf)
         if config.hard > 1:
             negative = negative.view(len(negative), -1, config.hard).amax(-1)
-        extra = {"num_items": self.model.schema.num_items - FIRST, "t": config.gbce_t} if config.loss == "gbce" else {}
-        loss = losses.SAMPLED[config.loss](positive, negative, log_q, **extra)
-        return _mean(loss, weights), vectors
+        options: dict[str, dict[str, float]] = {
+            "gbce": {"num_items": self.model.schema.num_items - FIRST, "t": config.gbce_t},
+            "bpr_max": {"penalty": config.bpr_max_penalty},
+            "ccl": {"margin": config.ccl_margin, "weight": config.ccl_weight},
+        }
+        return _mean(losses.SAMPLED[config.loss](positive, negative, log_q, **options.get(config.loss, {})), weights)
+
+    def _pushed(self, loss_of: Callable[..., Tensor], vectors: list[Tensor]) -> Tensor:
+        """The loss, and with `adversarial` also the loss after the step of that length in which it grows most (He et al. 2018, eq. 9).
+
+        Each vector is pushed by itself, along its own gradient; the push counts as a constant.
+        """
+        loss, config = loss_of(*vectors), self.config
+        if not config.adversarial:
+            return loss
+        slopes = torch.autograd.grad(loss, vectors, retain_graph=True)
+        moved = [
+            vector + config.adversarial * torch.nn.functional.normalize(slope, dim=-1, eps=1e-20)
+            for vector, slope in zip(vectors, slopes, strict=True)
+        ]
+        return loss + config.adversarial_weight * loss_of(*moved)
 
 
 def _mean(rows: Tensor, weights: Tensor | None) -> Tensor:
