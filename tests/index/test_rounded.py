@@ -80,6 +80,11 @@ def test_lists_are_those_of_all_exact_scores(seed, kind, user_kind, size, dim, k
     expected_values, expected_codes = by_hand(vectors, user, k, shut)
     assert codes.tolist() == expected_codes.tolist()
     assert values.tolist() == expected_values.tolist()
+    among = [np.flatnonzero(~closed)] * beside + [None]  # told which are open, it looks at no others
+    again = index.best(users, k, [torch.from_numpy(closed)] * beside + [None], [banned] * beside + [banned[:0]], among)
+    for one, other in zip(found, again, strict=True):
+        assert (one is None) == (other is None)
+        assert one is None or [part.tolist() for part in one] == [part.tolist() for part in other]
 
 
 @settings(max_examples=40, deadline=None)

@@ -37,8 +37,10 @@ _LARGEST = 1e30
 """Scores up to this are far from the ends of float32; so are steps from it down to its inverse."""
 _LOOSE = 1 << 22
 """A bound as wide as the sums themselves tells nothing."""
-_FEW, _TOGETHER = 4, 16
+_ALONE, _TOGETHER = 4, 16
 """Users from which on, and up to which, one reading of the catalogue serves several."""
+FEW = 1 / 40
+"""Share of the catalogue up to which the second look alone costs less than both."""
 _AT_ONCE = 1 << 13
 """Vectors widened to float64 at a time."""
 
@@ -61,7 +63,7 @@ class Rounded:
         out = np.ones(length, bool)
         out[: self._size] = False if never is None else never.numpy()
         out[:FIRST] = True
-        self._out = np.flatnonzero(out)
+        self._shut, self._out = out, np.flatnonzero(out)
         # machines multiply bytes four at a time; with a single one to a row torch gets it wrong
         self._whole = torch.zeros(length, -(-dim // 4) * 4, dtype=torch.int8)
         self._item_step = torch.zeros(length)
@@ -81,7 +83,12 @@ class Rounded:
             self._round(start, min(start + _AT_ONCE, self._size))
 
     def best(
-        self, users: np.ndarray, k: int, closed: Sequence[Tensor | None], banned: Sequence[np.ndarray]
+        self,
+        users: np.ndarray,
+        k: int,
+        closed: Sequence[Tensor | None],
+        banned: Sequence[np.ndarray],
+        among: Sequence[np.ndarray | None] | None = None,
     ) -> list[tuple[np.ndarray, np.ndarray] | None]:
         """The items with the largest dot products with each user, best first; ties to the lower code.
 
@@ -92,6 +99,8 @@ class Rounded:
             k: length of the lists.
             closed: bool (num_items,) for each user: items that may not be returned; None for none.
             banned: int64 (bans,) for each user: codes of more such items.
+            among: int64 (few,) for each user: the ascending codes that `closed` leaves open, where they are so few (`FEW`) that a first
+                look at all items would cost more; None elsewhere.
 
         Returns:
             For each user values float32 (n,) and codes int64 (n,), n ≤ k; None where scores may not be ordinary numbers, which is none of
@@ -102,10 +111,15 @@ class Rounded:
         takes = norms * self._largest < _LARGEST
         if not takes.all():
             rows = np.flatnonzero(takes).tolist()
-            found = iter(self.best(users[rows], k, [closed[row] for row in rows], [banned[row] for row in rows]))
+            picked = None if among is None else [among[row] for row in rows]
+            found = iter(self.best(users[rows], k, [closed[row] for row in rows], [banned[row] for row in rows], picked))
             return [next(found) if taken else None for taken in takes]
         lists: list[tuple[np.ndarray, np.ndarray] | None] = []
-        for user, codes in zip(wide, self._candidates(wide, norms, k, closed, banned), strict=True):
+        few = [None] * len(wide) if among is None else among
+        many = [row for row, codes in enumerate(few) if codes is None]
+        looked = self._candidates(wide[many], norms[many], k, [closed[row] for row in many], [banned[row] for row in many])
+        for user, codes, bans in zip(wide, few, banned, strict=True):
+            codes = next(looked) if codes is None else self._allowed(codes, bans)
             values = np.empty(len(codes), np.float32)
             for start in range(0, len(codes), _AT_ONCE):
                 part = slice(start, start + _AT_ONCE)
@@ -113,6 +127,15 @@ class Rounded:
             order = np.lexsort((codes, -values))[:k]
             lists.append((values[order], codes[order]))
         return lists
+
+    def _allowed(self, codes: np.ndarray, banned: np.ndarray) -> np.ndarray:
+        """Ascending codes without those that are banned or never returned."""
+        keep = ~self._shut[codes]
+        place = np.searchsorted(codes, banned)
+        hit = place < len(codes)
+        hit[hit] = codes[place[hit]] == banned[hit]
+        keep[place[hit]] = False
+        return codes[keep]
 
     def _candidates(
         self, users: np.ndarray, norms: np.ndarray, k: int, closed: Sequence[Tensor | None], banned: Sequence[np.ndarray]
@@ -127,7 +150,7 @@ class Rounded:
         bounds += 2.0**-22 * norms * self._weight / divisors
         rounded = torch.zeros(len(users), self._whole.shape[1], dtype=torch.int8)
         rounded[:, : users.shape[1]] = torch.from_numpy(whole.astype(np.int8))
-        together = min(_TOGETHER, len(users)) if len(users) >= _FEW else 1
+        together = min(_TOGETHER, len(users)) if len(users) >= _ALONE else 1
         buffer, upper, shut = self._buffers(together)
         for first in range(0, len(users), together):
             some = rounded[first : first + together]

@@ -82,7 +82,12 @@ class Scoring:
         return scores if out is None else out.copy_(scores)
 
     def best(
-        self, query: Query, k: int, closed: Sequence[Tensor | None], banned: Sequence[np.ndarray]
+        self,
+        query: Query,
+        k: int,
+        closed: Sequence[Tensor | None],
+        banned: Sequence[np.ndarray],
+        among: Sequence[np.ndarray | None] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The k best items of each user, where the scoring `searches`: values float32 (batch, k) and codes int32 (batch, k), best first.
 
@@ -94,6 +99,8 @@ class Scoring:
             k: length of the lists.
             closed: bool (size,) for each user: items that may not be returned; None for none.
             banned: int64 (bans,) for each user: codes of more such items.
+            among: int64 (few,) for each user: the ascending codes that `closed` leaves open, where somebody has them and they are few; else
+                None.
 
         Raises:
             TrainingError: an eligible score is NaN.
@@ -102,7 +109,7 @@ class Scoring:
         values = np.full((len(query), k), -np.inf, np.float32)
         codes = np.zeros((len(query), k), np.int32)
         users = self.model.encode_user(query).float()
-        for row, found in enumerate(self._rounded.best(users.numpy(), k, closed, banned)):
+        for row, found in enumerate(self._rounded.best(users.numpy(), k, closed, banned, among)):
             if found is None:  # it overflows, or is no number: left to who knows what to make of that
                 found = self._of_all(users[row], k, closed[row], banned[row])
             values[row, : len(found[0])], codes[row, : len(found[1])] = found

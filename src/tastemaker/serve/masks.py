@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.errors import FilterError
+from tastemaker.index.rounded import FEW
 from tastemaker.recommend.filters import parse
 from tastemaker.serve.view import View
 
@@ -34,6 +35,15 @@ class Gate:
     """available, but not under the filter"""
     unavailable: int
     """hidden, deleted, not yet or no longer available"""
+    few: np.ndarray | None
+    """int64 (candidates,): the codes that are open, where they are few"""
+
+    @classmethod
+    def of(cls, mask: np.ndarray, available: int) -> Gate:
+        """The gate that opens where a mask, bool (size,), holds; `available` of the items could be shown without a filter."""
+        candidates = int(mask.sum())
+        few = np.flatnonzero(mask) if candidates <= FEW * len(mask) else None
+        return cls(mask, torch.from_numpy(~mask), candidates, available - candidates, len(mask) - FIRST - available, few)
 
 
 class _Recent(Generic[T]):
@@ -77,8 +87,7 @@ class Masks:
         found = self._gates.get(key)
         if found is None:
             mask = available_mask if text is None else available_mask & self.matching(view, text, parameters, context)
-            available, candidates = int(available_mask.sum()), int(mask.sum())
-            found = Gate(mask, torch.from_numpy(~mask), candidates, available - candidates, view.size - FIRST - available)
+            found = Gate.of(mask, int(available_mask.sum()))
             self._gates.put(key, found)
         return found
 
@@ -114,4 +123,4 @@ class Masks:
 def everything(view: View) -> Gate:
     """The gate that nothing is behind."""
     mask = np.ones(view.size, bool)
-    return Gate(mask, torch.from_numpy(~mask), view.size - FIRST, 0, 0)
+    return Gate(mask, torch.from_numpy(~mask), view.size - FIRST, 0, 0, None)

@@ -94,7 +94,9 @@ def _searched(rows: Sequence[Row], view: View, scoring: Scoring, depth: int) -> 
     """Values and codes of the best items of rows whose scores nothing is done to."""
     banned = [np.fromiter(row.banned, np.int64, len(row.banned)) for row in rows]
     with torch.inference_mode():
-        return scoring.best(query_of([row.past for row in rows], view), depth, [row.gate.closed for row in rows], banned)
+        gates = [row.gate for row in rows]
+        query, few = query_of([row.past for row in rows], view), [gate.few for gate in gates]
+        return scoring.best(query, depth, [gate.closed for gate in gates], banned, few)
 
 
 def query_of(pasts: Sequence[Past], view: View) -> Query:
