@@ -39,7 +39,7 @@ def load_events(store: SqlStore, table: pa.Table, *, append: bool = False) -> in
     )
     times, values = _times(table), _values(table)
     order = np.argsort(times, kind="stable")
-    with store.db.writing() as connection:
+    with store.db.writing(seconds=None) as connection:
         cursor = connection.connection.cursor()
         cursor.execute("SELECT COUNT(*) FROM (SELECT 1 FROM seen LIMIT 1) AS first_rows")
         empty = cursor.fetchone()[0] == 0

@@ -26,6 +26,8 @@ Pair = tuple[int, int, int]
 """user, item and kind, as keys"""
 SILENT_SECONDS = 10.0
 """A database that does not answer what takes milliseconds is given up after so long."""
+WRITE_SECONDS = 60.0
+"""And one that does not answer a write of a request's size, such as a thousand items, after so long: other writes wait for it."""
 _REPLACE = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
@@ -71,7 +73,7 @@ class Database(ABC):
                 connection.close()
 
     @contextmanager
-    def writing(self, *, lazy: bool = False, seconds: float | None = None) -> Iterator[sa.Connection]:
+    def writing(self, *, lazy: bool = False, seconds: float | None = WRITE_SECONDS) -> Iterator[sa.Connection]:
         """The one transaction that writes; committed and on disk when the block ends, undone when it raises.
 
         A database that is silent is given up after `seconds`; None for what may take long.
@@ -181,7 +183,7 @@ class Database(ABC):
             )
         from tastemaker.store.migrations import upgrade
 
-        with self.writing() as connection:
+        with self.writing(seconds=None) as connection:
             revision = self._revision(connection)  # another process may have been faster
             if revision != HEAD:
                 upgrade(connection, revision, self.name)

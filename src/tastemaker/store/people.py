@@ -54,7 +54,7 @@ class People(Part):
         old, new = id_bytes(source, "source"), id_bytes(target, "target")
         if old == new:
             raise DataError("the same user twice", expected="two users to merge")
-        with self.db.writing() as connection:
+        with self.db.writing(seconds=None) as connection:
             cursor = connection.connection.cursor()
             gone = connection.execute(sa.select(table).where(table.c.user_id == old)).one_or_none()
             if gone is None:
@@ -89,7 +89,7 @@ class People(Part):
 
     def erase_user(self, user_id: str) -> Mapping[str, int]:
         name = id_bytes(user_id, "user_id")
-        with self.db.writing() as connection:
+        with self.db.writing(seconds=None) as connection:
             cursor = connection.connection.cursor()
             key = connection.execute(sa.select(table.c.user_key).where(table.c.user_id == name)).scalar()
             gone: dict[str, int] = {}

@@ -85,7 +85,7 @@ class Postgres(Database):
 
     def prepare(self, *, migrate: bool) -> None:
         if migrate and not self.has_tables():
-            with self.writing() as connection:
+            with self.writing(seconds=None) as connection:
                 connection.execute(sa.schema.CreateSchema(SCHEMA, if_not_exists=True))
         super().prepare(migrate=migrate)
 

@@ -33,7 +33,7 @@ class Upkeep(Part):
     def _older(self, table: sa.Table, before: int) -> int:
         gone, after = 0, 0
         while True:
-            with self.db.writing() as connection:
+            with self.db.writing(seconds=None) as connection:
                 last = (
                     sa.select(table.c.sequence)
                     .where(table.c.sequence > after)
@@ -50,7 +50,7 @@ class Upkeep(Part):
 
     def _forget_hours(self, now: int) -> None:
         first = (now // tally.HOUR - tally.HOURS_KEPT) // 24 * 24
-        with self.db.writing() as connection:
+        with self.db.writing(seconds=None) as connection:
             cursor = connection.connection.cursor()
             tally.fold(self.db, cursor)
             tally.keep_hours_from(self.db, cursor, first)
