@@ -2,15 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 import torch
 
 from tastemaker.data.interactions import Histories, Interactions
 from tastemaker.data.schema import FeatureSchema
-from tastemaker.errors import TrainingError
-from tastemaker.models import ease
 from tastemaker.models.base import Query
 from tastemaker.models.ease import Ease
+from tastemaker.nn import gram
 
 from .conftest import ITEMS, USERS
 
@@ -32,7 +30,7 @@ def few(interactions: Interactions) -> Interactions:
 def test_weights_are_the_closed_form(
     interactions: Interactions, weighted: bool, few_users: bool, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ease, "_BLOCK", block)
+    monkeypatch.setattr(gram, "_BLOCK", block)
     if few_users:
         interactions = few(interactions)
     table = np.zeros((USERS, ITEMS))
@@ -76,31 +74,3 @@ def test_a_missing_event_lowers_the_score_by_its_contribution(interactions: Inte
         parts = model.contributions(asked, torch.tensor([item]))
         assert float(full[0, item] - less[0, item]) == pytest.approx(float(parts[1] + parts[3]), abs=1e-6)
         assert parts[1] == parts[3]
-
-
-def test_both_ways_to_the_inverse_agree(interactions: Interactions) -> None:
-    cells = interactions.matrix(USERS, ITEMS)
-    cells = cells[np.diff(cells.indptr) > 0]
-    by_items, by_users = ease._inverse_by_items(cells, 3.0), ease._inverse_by_users(cells, 3.0)
-    np.testing.assert_allclose(by_users, 3.0 * by_items, rtol=1e-4, atol=1e-6)
-
-
-def test_the_smaller_matrix_is_inverted(interactions: Interactions, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = []
-    monkeypatch.setattr(ease, "_invert", lambda matrix, regularization: sizes.append(len(matrix)))
-    solved(interactions)
-    solved(few(interactions))
-    assert sizes == [ITEMS, 9]
-
-
-def test_the_default_regularization_grows_with_users_and_with_their_histories() -> None:
-    ones = sp.csr_matrix(np.ones((50, 4), np.float32))
-    assert ease.default_regularization(ones) == pytest.approx(20 + 2 * np.sqrt(4 * 50))
-    assert ease.default_regularization(sp.vstack([ones] * 9, format="csr")) == pytest.approx(20 + 2 * np.sqrt(4 * 450))
-    assert ease.default_regularization(sp.hstack([ones] * 9, format="csr")) == pytest.approx(20 + 2 * np.sqrt(36 * 50))
-    assert ease.default_regularization(3 * ones) == pytest.approx(9 * ease.default_regularization(ones))
-
-
-def test_a_matrix_that_cannot_be_inverted_is_an_error_with_a_remedy() -> None:
-    with pytest.raises(TrainingError, match=r"raise model\.regularization"):
-        ease._invert(np.array([[1, 2], [2, 1]], np.float32), 0.1)

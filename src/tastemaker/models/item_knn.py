@@ -99,8 +99,5 @@ class ItemKnn(Model):
         return torch.where(scores > 0, scores, -1 / (1 + popularity))
 
     def contributions(self, query: Query, items: Tensor) -> Tensor:
-        # Copies, since scipy looks cells up only by arrays that own their memory.
-        scored, done = items[query.rows].cpu().numpy().copy(), query.items.cpu().numpy().copy()
-        similarity = np.asarray(self.similar.csr[scored, done], dtype=np.float32).ravel()
         shares = query.shares(self.schema.num_items, repeats=self.config.weighted)
-        return torch.from_numpy(similarity).to(shares.device) * shares
+        return self.similar.at(items[query.rows], query.items) * shares

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding_bag
 
 
 class SizedByData(nn.Module):
@@ -91,12 +92,31 @@ class SparseMatrix(SizedByData):
         matrix.has_canonical_format = True
         return matrix
 
+    def at(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """float32 (n,): the cells at rows and columns, int64 (n,), 0 where there is none; on the device of the rows."""
+        # Copies, since scipy looks cells up only by arrays that own their memory.
+        found = self.csr[rows.cpu().numpy().copy(), columns.cpu().numpy().copy()]
+        return torch.from_numpy(np.asarray(found, dtype=np.float32).ravel()).to(rows.device)
+
     @property
     def transposed(self) -> sp.csr_matrix:
         """The transpose in compressed rows, computed once."""
         if self._transposed is None:
             self._transposed = self.csr.T.tocsr()
         return self._transposed
+
+
+def sum_rows(table: Tensor, cells: sp.csr_matrix) -> Tensor:
+    """cells · table for a dense float32 table (columns of cells, n), on the table's device: (rows of cells, n)."""
+    device = table.device
+    return embedding_bag(
+        torch.from_numpy(cells.indices.astype(np.int64)).to(device),
+        table,
+        torch.from_numpy(cells.indptr.astype(np.int64)).to(device),
+        mode="sum",
+        per_sample_weights=torch.from_numpy(cells.data).to(device),
+        include_last_offset=True,
+    )
 
 
 def keep_best(matrix: sp.csr_matrix, count: int) -> sp.csr_matrix:
