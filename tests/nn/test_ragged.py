@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tastemaker.nn.ragged import Packing, positions_from_end
+from tastemaker.nn.ragged import Packing, like_lengths, positions_from_end
 
 lengths = st.lists(st.integers(0, 30), min_size=1, max_size=40)
 
@@ -55,3 +56,16 @@ def test_empty_slots_stay_few(lengths):
 
 def test_positions_count_from_the_newest():
     assert positions_from_end(torch.tensor([0, 3, 3, 5])).tolist() == [2, 1, 0, 1, 0]
+
+
+@given(lengths, st.integers(1, 500))
+def test_blocks_of_like_length_hold_every_token_once_and_are_small(lengths, cells):
+    offsets = np.cumsum([0, *lengths])
+    held = []
+    for rows, places, real in like_lengths(offsets, cells):
+        assert len(rows) * places.shape[1] ** 2 <= cells or len(rows) == 1
+        assert (real.sum(1) == np.asarray(lengths)[rows]).all()
+        assert (real.sum(1) >= 0.7 * places.shape[1] - 2).all()
+        assert ((places >= offsets[rows, None]) & (places < offsets[rows + 1, None])).all()
+        held.append(places[real])
+    assert np.array_equal(np.sort(np.concatenate([np.zeros(0, np.int64), *held])), np.arange(offsets[-1]))

@@ -12,7 +12,7 @@ alone. Nothing is ever larger than the nonzero cells of G, and no Python loop ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from tastemaker.nn.ragged import like_lengths
 from tastemaker.nn.sparse import keep_best
 
 _CELLS = 1 << 24
@@ -126,7 +127,7 @@ def _support(
 
 def _solved(gram: sp.csr_matrix, support: sp.csr_matrix, curvature: np.ndarray, solver: Solver) -> sp.csr_matrix:
     weights = support.copy()
-    for items, places, held in _alike(support):
+    for items, places, held in like_lengths(support.indptr, _CELLS):
         others = support.indices[places]
         size = places.shape[1]
         first, second = np.tril_indices(size, -1)
@@ -143,20 +144,6 @@ def _solved(gram: sp.csr_matrix, support: sp.csr_matrix, curvature: np.ndarray, 
         weights.data[places[held]] = found[held]
     weights.eliminate_zeros()
     return weights
-
-
-def _alike(support: sp.csr_matrix) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Rows with cells, in blocks of like length: rows (n,), places of their cells (n, k), and which of those are held (n, k)."""
-    lengths = np.diff(support.indptr)
-    order = np.argsort(lengths, kind="stable")[(lengths == 0).sum() :]
-    ascending, start = lengths[order], 0
-    while start < len(order):
-        alike = int(np.searchsorted(ascending, ascending[start] * 5 // 4 + 2, side="right"))
-        end = min(alike, start + max(1, _CELLS // int(ascending[min(alike, len(order)) - 1]) ** 2))
-        rows, place = order[start:end], np.arange(ascending[end - 1])
-        held = place < ascending[start:end, None]
-        yield rows, np.where(held, support.indptr[rows, None] + place, support.indptr[rows, None]), held
-        start = end
 
 
 def _row_sums(matrix: sp.csr_matrix, values: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,3 +121,25 @@ def positions_from_end(offsets: Tensor) -> Tensor:
     bounds = offsets.cpu().numpy()
     ends = np.repeat(bounds[1:], np.diff(bounds))
     return torch.from_numpy(ends - 1 - np.arange(len(ends))).to(offsets.device)
+
+
+def like_lengths(offsets: np.ndarray, cells: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The rows that have tokens, in blocks of like length, for systems of length × length each.
+
+    Args:
+        offsets: int (rows + 1,).
+        cells: a block has at most this many numbers in its systems, but at least one row.
+
+    Yields:
+        rows (n,), places of their tokens (n, length), and which places are real, bool (n, length); where not, the place is the row's first.
+    """
+    lengths = np.diff(offsets)
+    order = np.argsort(lengths, kind="stable")[(lengths == 0).sum() :]
+    ascending, start = lengths[order], 0
+    while start < len(order):
+        alike = int(np.searchsorted(ascending, ascending[start] * 5 // 4 + 2, side="right"))
+        end = min(alike, start + max(1, cells // int(ascending[alike - 1]) ** 2))
+        rows, place = order[start:end], np.arange(ascending[end - 1])
+        real = place < ascending[start:end, None]
+        yield rows, offsets[rows, None] + np.where(real, place, 0), real
+        start = end

@@ -107,7 +107,7 @@ class SparseMatrix(SizedByData):
 
 
 def sum_rows(table: Tensor, cells: sp.csr_matrix) -> Tensor:
-    """cells · table for a dense float32 table (columns of cells, n), on the table's device: (rows of cells, n)."""
+    """The product cells · table, float32 (rows of cells, n), on the device of the dense float32 table (columns of cells, n)."""
     device = table.device
     return embedding_bag(
         torch.from_numpy(cells.indices.astype(np.int64)).to(device),
