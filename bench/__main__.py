@@ -3,6 +3,7 @@
     evaluate_speed   judging 30 k users × 41 k items
     http_overhead    what HTTP costs a request beyond the service's own work
     prepare_20m      20 million events to a dataset
+    sparse_ease      300 thousand items: seconds and memory of the sparse regression
     store_ingest     events into the store and questions to it, 10 million stored
     train_speed      SASRec: CPU seconds an epoch, against the floor
 
@@ -17,7 +18,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NAMES = ("evaluate_speed", "http_overhead", "prepare_20m", "store_ingest", "train_speed")
+NAMES = ("evaluate_speed", "http_overhead", "prepare_20m", "sparse_ease", "store_ingest", "train_speed")
 
 
 def main() -> int:

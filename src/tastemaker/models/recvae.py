@@ -104,7 +104,7 @@ class _Encoder(nn.Module):
         super().__init__()
         self.history = HistoryBag(num_items, hidden, dropout)
         self.layers = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(layers - 1))
-        self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(layers))
+        self.norms = nn.ModuleList(nn.LayerNorm(hidden, eps=0.1) for _ in range(layers))
         self.posterior = nn.Linear(hidden, 2 * latent)
 
     def forward(self, query: Query, *, drop: bool = True) -> tuple[Tensor, Tensor]:

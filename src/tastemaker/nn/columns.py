@@ -132,18 +132,19 @@ def _solved(gram: sp.csr_matrix, support: sp.csr_matrix, curvature: np.ndarray, 
         size = places.shape[1]
         first, second = np.tril_indices(size, -1)
         systems = np.zeros((len(items), size, size), np.float32)
-        both = held[:, first] & held[:, second]
-        row, pair = np.nonzero(both)
-        cells = np.asarray(gram[others[row, first[pair]], others[row, second[pair]]], dtype=np.float32).ravel()
-        systems[row, first[pair], second[pair]] = systems[row, second[pair], first[pair]] = cells
+        cells = _at(gram, others[:, first], others[:, second]) * (held[:, first] & held[:, second])
+        systems[:, first, second] = systems[:, second, first] = cells
         systems[:, np.arange(size), np.arange(size)] = np.where(held, curvature[others], 1)
-        right = np.where(
-            held, np.asarray(gram[np.repeat(items, size), others.ravel()], dtype=np.float32).reshape(others.shape), 0
-        )
+        right = _at(gram, np.broadcast_to(items[:, None], others.shape), others) * held
         found = solver(Systems(torch.from_numpy(systems), torch.from_numpy(right), torch.from_numpy(held))).numpy()
         weights.data[places[held]] = found[held]
     weights.eliminate_zeros()
     return weights
+
+
+def _at(matrix: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """float32, the shape of rows and columns: the cells there."""
+    return np.asarray(matrix[rows.ravel(), columns.ravel()], dtype=np.float32).reshape(rows.shape)
 
 
 def _row_sums(matrix: sp.csr_matrix, values: np.ndarray) -> np.ndarray:
