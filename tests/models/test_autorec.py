@@ -54,7 +54,7 @@ def test_scores_are_the_papers_reconstruction_of_each_items_ratings() -> None:
 
 
 def test_a_training_step_reads_only_the_asked_items_and_gives_the_same_vectors() -> None:
-    made = model()
+    made = model(dropout=0.0, hidden_dropout=0.0)
     codes = torch.tensor([5, 2, 2, 7])
     asked = made.train().encode_item(codes)
     torch.testing.assert_close(asked, made.encode_item()[codes])
@@ -99,3 +99,11 @@ def test_predictions_stay_inside_the_range_of_values_seen() -> None:
     with torch.no_grad():
         made.output_bias += 100.0
     assert float(made.score_each(Query.of(np.array([2]), Histories.of([[]])), torch.tensor([3])).detach()) == 5.0
+
+
+def test_vectors_kept_in_inference_mode_serve_outside_of_it() -> None:
+    made = model().eval()
+    asked = Query.of(np.array([2]), Histories.of([[]]))
+    with torch.inference_mode():
+        first = made.score(asked)
+    assert torch.equal(made.score(asked).detach(), first)

@@ -46,3 +46,8 @@ def test_what_nothing_speaks_for_comes_last_the_most_popular_first(interactions:
     np.testing.assert_allclose(scores[1].numpy(), -1 / (1 + users), rtol=1e-6)
     assert 0 < (scores[0] > 0).sum() < ITEMS - 3
     assert torch.equal(scores[0][scores[0] < 0], scores[1][scores[0] < 0])
+
+
+def test_without_any_events_everything_is_equally_unknown(interactions: Interactions) -> None:
+    model = solved(interactions.take(np.zeros(len(interactions), dtype=bool)))
+    assert torch.equal(model.score(Query.of(np.array([1]), Histories.of([[5]]))), torch.full((1, ITEMS), -1.0))

@@ -42,8 +42,8 @@ class AutoRec(RetrievalModel):
         """Settings of `autorec`."""
 
         hidden: int = Field(500, gt=0, description="size of the hidden layer")
-        dropout: float = Field(0.0, ge=0, lt=1, description="share of an item's ratings that is left out in training")
-        hidden_dropout: float = Field(0.0, ge=0, lt=1, description="share of the hidden layer that is left out in training")
+        dropout: float = Field(0.3, ge=0, lt=1, description="share of an item's ratings that is left out in training")
+        hidden_dropout: float = Field(0.3, ge=0, lt=1, description="share of the hidden layer that is left out in training")
         fold_in_regularization: float = Field(1.0, gt=0, description="ridge of users unseen in training")
 
     learns_from = "pairs"
@@ -51,7 +51,8 @@ class AutoRec(RetrievalModel):
     train_defaults: ClassVar = {
         "loss": "squared_error",
         "optimizer": "adam",
-        "learning_rate": 0.001,
+        "learning_rate": 0.003,
+        "weight_decay": 3e-5,
         "schedule": "linear",
         "batch_targets": 65_536,
     }
@@ -99,7 +100,8 @@ class AutoRec(RetrievalModel):
         if self.training:
             return self._items(self.ratings.csr) if codes is None else self._asked(codes)
         if self._table is None:
-            self._table = self._items(self.ratings.csr)
+            with torch.inference_mode(False), torch.no_grad():  # it is kept, and may be asked for outside of that mode
+                self._table = self._items(self.ratings.csr)
         return self._table if codes is None else self._table[codes]
 
     def _asked(self, codes: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class Edlae(Model):
     class Config(Settings):
         """Two numbers."""
 
-        dropout: float = Field(default=0.33, ge=0, lt=1, description="p: share of a history that is left out in training.")
+        dropout: float = Field(default=0.5, ge=0, lt=1, description="p: share of a history that is left out in training.")
         regularization: float | None = Field(
             default=None, gt=0, description="λ; by default it is chosen from the data, see `nn.gram.default_regularization`."
         )

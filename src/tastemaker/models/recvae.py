@@ -52,7 +52,7 @@ class RecVae(RetrievalModel):
 
     learns_from = "baskets"
     solves = ("two_tastes",)
-    train_defaults: ClassVar = {"loss": "cross_entropy", "optimizer": "adam", "learning_rate": 0.001, "schedule": "linear"}
+    train_defaults: ClassVar = {"loss": "cross_entropy", "optimizer": "adam", "learning_rate": 0.002, "schedule": "linear"}
     config: Config
     step: Tensor
     """int64 (): training steps so far"""
