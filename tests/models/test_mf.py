@@ -175,7 +175,7 @@ def test_directau_brings_pairs_together_and_spreads_the_rest_over_the_sphere():
 
 
 def test_biases_are_refused_where_only_directions_count():
-    with pytest.raises(ConfigError, match="remove model.biases"):
+    with pytest.raises(ConfigError, match="vectors alone"):
         MF.adapt(MF.Config(biases=True), _rows([2], [2], [1]), "directau")
 
 

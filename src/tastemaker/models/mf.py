@@ -89,7 +89,11 @@ class MF(RetrievalModel):
                 hint="remove model.biases",
             )
         chosen = {"similarity": config.similarity or ("cosine" if loss in (None, "softmax", "cross_entropy") else "dot")}
-        suits = {"squared_error": {"init": 0.03, "dropout": 0.3}, "directau": {"biases": False}}.get(loss or "", {})
+        suits: dict[str, Any] = {}
+        if loss == "squared_error":
+            suits = {"init": 0.03, "dropout": 0.3}
+        elif loss == "directau":
+            suits = {"biases": False}
         return config.model_copy(update=chosen | {key: value for key, value in suits.items() if key not in given})
 
     def observe(self, interactions: Interactions) -> None:
