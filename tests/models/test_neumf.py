@@ -112,3 +112,10 @@ def test_convolutions_learn_the_tastes(interactions):
 def test_settings_without_effect_or_sense_are_refused(settings, said):
     with pytest.raises(ConfigError, match=said):
         NeuMF.Config.parse(settings, "model")
+
+
+@pytest.mark.parametrize("loss", [None, "bce", "softmax", "bpr"])
+def test_what_is_chosen_for_training_can_be_read_again(loss):
+    chosen = TrainConfig(loss=loss).adapted(NeuMF.learns_from, NeuMF.defaults(loss), 5000, 300)
+    assert chosen.loss == (loss or "bce")
+    assert TrainConfig.parse(chosen.model_dump(mode="json", exclude_none=True), "train") == chosen

@@ -11,6 +11,7 @@ from tastemaker.data.interactions import Histories
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import Batch, Query
 from tastemaker.models.simplex import SimpleX
+from tastemaker.train.config import TrainConfig
 
 
 def _model(interactions, **settings):
@@ -56,3 +57,10 @@ def test_scores_are_cosines_and_nobody_is_the_mean_user(interactions):
     assert bool((scores.abs() <= 1 + 1e-5).all())
     anyone = model.user_embedding.weight[model.trained].mean(0, keepdim=True)
     torch.testing.assert_close(scores[1], F.cosine_similarity(anyone, model.item_embedding.weight))
+
+
+@pytest.mark.parametrize("loss", [None, "ccl", "softmax", "bpr"])
+def test_what_is_chosen_for_training_can_be_read_again(loss):
+    chosen = TrainConfig(loss=loss).adapted(SimpleX.learns_from, SimpleX.defaults(loss), 5000, 300)
+    assert chosen.loss == (loss or "ccl")
+    assert TrainConfig.parse(chosen.model_dump(mode="json", exclude_none=True), "train") == chosen

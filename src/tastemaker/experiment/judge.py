@@ -92,7 +92,7 @@ class Judge:
         right = [len(np.unique(truth.row(row))) for row in range(len(truth))]
         fewest, most = int((among.lengths - right).min()), int((among.lengths - right).max())
         count = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
-        return f"{count} given negatives, not the catalogue: comparable with figures of the same protocol only"
+        return f"{count} given negatives, not the catalogue"
 
     def report(self, model: Model, side: Side, learned: Interactions) -> Report:
         """The full report of a side.

@@ -417,7 +417,9 @@ def _protocol(config: Config, judge: Judge, parts: Split) -> dict[str, Any]:
 
 
 def _warned(judge: Judge) -> list[str]:
-    return [f"test items were ranked among {judge.ranked_among}"] if judge.ranked_among else []
+    if judge.ranked_among is None:
+        return []
+    return [f"test items were ranked among {judge.ranked_among}: the figures compare with the papers of that protocol only"]
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -66,13 +66,7 @@ class NeuMF(PairModel):
     popularity: Tensor
     """float32 (num_items,): share of the training users that took the item"""
     trained: Tensor
-    train_defaults: ClassVar = {
-        "loss": "bce",
-        "num_negatives": 4,
-        "optimizer": "adam",
-        "learning_rate": 0.003,
-        "schedule": "linear",
-    }
+    train_defaults: ClassVar = {"optimizer": "adam", "learning_rate": 0.003, "schedule": "linear"}
 
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
@@ -91,6 +85,10 @@ class NeuMF(PairModel):
         self.register_buffer("popularity", torch.zeros(schema.num_items))
         self.register_buffer("trained", torch.zeros(schema.num_users, dtype=torch.bool))
         self._fold: _FoldIn | None = None
+
+    @classmethod
+    def defaults(cls, loss: str | None) -> dict[str, Any]:
+        return cls.train_defaults | ({"loss": "bce", "num_negatives": 4} if loss in (None, "bce") else {})
 
     def observe(self, interactions: Interactions) -> None:
         cells = interactions.matrix(self.schema.num_users, self.schema.num_items).T.tocsr()

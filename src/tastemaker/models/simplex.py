@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,10 @@ class SimpleX(RetrievalModel):
     Mao et al. 2021, "SimpleX: a simple and strong baseline for collaborative filtering" (eq. 4 to 8), trained by its cosine
     contrastive loss `"ccl"` against a thousand negatives that the batch shares. With `aggregate = "attention"` the mean is weighted by
     exp cos(p_u, tanh(W q + b)): the paper's user attention, but with a cosine, so that no weight is more than e² times another.
-    Deviation: in training an item's own vector is taken out of the mean that it is asked of, else the mean would tell the answer.
+    Deviations: in training an item's own vector is taken out of the mean that it is asked of, else the mean would tell the answer;
+    and by default `train.ccl_weight` is 8 and not the paper's 150 or more. Negatives are drawn from the whole catalogue, a user's own
+    items among them: with n of |I| items a user pushes each of them away n · weight / |I| times as hard as it is pulled, which must
+    stay well below 1 (150 suits catalogues of tens of thousands of items and users with tens).
 
     A user unseen in training has no p_u and is the history part alone (attention then weighs all items alike). A user with nothing is
     the mean of the trained users' own vectors. Order does not matter; an item counts once.
@@ -36,19 +39,14 @@ class SimpleX(RetrievalModel):
         own: float = Field(0.5, ge=0, le=1, description="g, the weight of the user's own vector; the history has the rest")
         aggregate: Literal["mean", "attention"] = Field("mean", description="how the history's items are weighed")
         dropout: float = Field(0.1, ge=0, lt=1, description="of the fused user vector")
-        init: float = Field(0.1, gt=0, description="standard deviation of the first vectors")
+        init: float = Field(0.01, gt=0, description="standard deviation of the first vectors")
 
     learns_from = "baskets"
     solves = ("two_tastes",)
     config: Config
     trained: Tensor
-    train_defaults: ClassVar = {
-        "loss": "ccl",
-        "shared": True,
-        "optimizer": "adam",
-        "learning_rate": 0.003,
-        "schedule": "linear",
-    }
+    train_defaults: ClassVar = {"optimizer": "adam", "learning_rate": 0.003, "schedule": "linear"}
+    contrast_defaults: ClassVar = {"loss": "ccl", "shared": True, "ccl_margin": 0.4, "ccl_weight": 8.0}
 
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
@@ -61,6 +59,10 @@ class SimpleX(RetrievalModel):
         nn.init.normal_(self.user_embedding.weight, std=config.init)
         nn.init.normal_(self.item_embedding.weight, std=config.init)
         nn.init.eye_(self.history.weight)  # the history is in the space of the items it is compared with
+
+    @classmethod
+    def defaults(cls, loss: str | None) -> dict[str, Any]:
+        return cls.train_defaults | (cls.contrast_defaults if loss in (None, "ccl") else {})
 
     def observe(self, interactions: Interactions) -> None:
         self.trained[torch.from_numpy(interactions.user).long().unique()] = True
