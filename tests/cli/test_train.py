@@ -172,3 +172,31 @@ def test_refit_learns_from_validation_too_and_says_so(shop):
     shop.json("train", shop.config, "--set", "train.refit=true", "--set", "evaluate.baselines=['popularity']", "--out", out)
     report = RunResult.read(out).report
     assert any("train + validation" in note for note in report["notes"])
+
+
+def test_negatives_that_are_given_are_said_wherever_figures_are_shown(shop):
+    rows = [line.rsplit(",", 1) for line in (shop.folder / "events.csv").read_text().splitlines()[1:]]
+    users = [row[0].split(",")[0] for row in rows]
+    last = {user: place for place, user in enumerate(users)}
+    for name, keep in (
+        ("train", lambda place: place != last[users[place]]),
+        ("test", lambda place: place == last[users[place]]),
+    ):
+        lines = [",".join(row) for place, row in enumerate(rows) if keep(place)]
+        (shop.folder / f"{name}.csv").write_text("\n".join(["user,item,time", *lines]) + "\n")
+    asked = [json.dumps({"user": user, "negatives": ["i1", "i5", "i9"]}) for user in last]
+    (shop.folder / "negatives.jsonl").write_text("\n".join(asked) + "\n")
+    config, out = shop.folder / "given.toml", shop.folder / "given"
+    files = 'train = "train.csv"\ntest = "test.csv"\nnegatives = "negatives.jsonl"\ncarve = "last"\n'
+    config.write_text(f'[split]\nkind = "given"\n{files}[model]\nname = "popularity"\n[evaluate]\nks = [2]\nbaselines = []\n')
+    printed = shop.call("train", config, "--out", out).stdout
+    among = "2 to 3 given negatives, not the catalogue"
+    assert f"Test: 40 users, split given, ranked among {among} metric" in " ".join(printed.split())
+    report = RunResult.read(out).report
+    assert report["protocol"]["ranked_among"] == among
+    assert report["protocol"]["items_ranked"] is None
+    assert report["test"]["beyond"] == {}
+    assert any(among in note for note in report["notes"])
+    assert shop.json("evaluate", out / "artifact", config)["ranked_among"] == among
+    again = shop.json("train", out / "config.toml", "--out", shop.folder / "given-again")
+    assert again["test"]["hit_rate@2"] == report["test"]["metrics"]["hit_rate@2"]

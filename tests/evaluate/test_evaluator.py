@@ -188,3 +188,16 @@ def test_ratings_that_cannot_be_judged_are_typed_errors():
         evaluate_ratings(np.zeros(0), np.zeros(0), np.zeros(0, int), EvaluateConfig())
     with pytest.raises(DataError, match="diverged"):
         evaluate_ratings(np.array([np.inf]), np.ones(1), np.zeros(1, int), EvaluateConfig())
+
+
+def test_lists_from_given_items_say_nothing_of_the_catalogue_and_pair_with_none_from_elsewhere():
+    lists, truth, histories = world()
+    given = Histories.of([np.arange(2, 12)] * len(lists))
+    whole, among = judge(lists, truth, histories), judge(lists, truth, histories, among=given)
+    assert among.metrics == whole.metrics
+    assert whole.beyond
+    assert among.beyond == {}
+    assert among.judged_on not in (
+        whole.judged_on,
+        judge(lists, truth, histories, among=Histories.of([np.arange(2, 11)] * len(lists))).judged_on,
+    )

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from tastemaker.data.dataset import Dataset
+from tastemaker.data.interactions import Histories
 from tastemaker.data.splits import DROPPED, TRAIN, SplitConfig, split
 from tastemaker.data.synthetic import chain, two_tastes
-from tastemaker.data.vocabulary import Vocabulary
+from tastemaker.data.vocabulary import FIRST, Vocabulary
 from tastemaker.errors import ConfigError
 from tastemaker.experiment import baselines
 from tastemaker.experiment.config import EvaluateSection
 from tastemaker.experiment.judge import Judge, recoded
+from tastemaker.models.base import Query
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +118,39 @@ def test_the_last_item_is_known_when_test_is_asked():
     judge = Judge(world, parts, EvaluateSection.parse({"ks": (3,), "bootstrap": 0}, "evaluate"), ratings=False)
     before, at_test = judge.questions("validation").histories.lengths, judge.questions("test").histories.lengths
     assert (at_test == before + 1).all()
+
+
+def test_the_test_side_is_ranked_among_given_negatives_and_validation_among_all(dataset):
+    judge = judge_of(dataset)
+    users = judge.split.test.user
+    few = np.random.default_rng(0).integers(FIRST, dataset.items.size, (dataset.users.size, 4))
+    negatives = Histories.of([np.unique(row) for row in few])
+    parts = replace(judge.split, negatives=negatives)
+    among = Judge(dataset, parts, judge.config, ratings=False)
+    model = baselines.solved("ease", {"regularization": 10.0}, dataset, parts.train)
+    assert among.chooser()(model) == judge.chooser()(model)
+    assert judge.ranked_among is None
+    assert "given negatives, not the catalogue" in str(among.ranked_among)
+    report = among.report(model, "test", parts.train)
+    assert report.metrics["recall@5"] > judge.report(model, "test", parts.train).metrics["recall@5"]
+
+    scores = model.score(Query.of(np.unique(users), among.questions("test").histories)).numpy()
+    hits = []
+    for row, user in enumerate(np.unique(users)):
+        right = set(parts.test.item[users == user].tolist())
+        ranked = sorted(right | set(negatives.row(user).tolist()), key=lambda code: (-scores[row, code], code))
+        hits.append(len(right & set(ranked[:5])) / len(right))
+    assert report.metrics["recall@5"] == pytest.approx(np.mean(hits))
+
+
+def test_given_negatives_follow_their_users_and_items_to_other_codes(dataset):
+    judge = judge_of(dataset)
+    few = np.random.default_rng(0).integers(FIRST, dataset.items.size, (dataset.users.size, 4))
+    parts = replace(judge.split, negatives=Histories.of([np.unique(row) for row in few]))
+    users = Vocabulary(dataset.users.ids.take(np.arange(len(dataset.users))[::-1]))
+    items = Vocabulary(dataset.items.ids.take(np.arange(len(dataset.items))[::-1])[:20])
+    turned, moved = recoded(dataset, parts, users, items)
+    for user in dataset.users.ids.to_pylist():
+        before = parts.negatives.row(dataset.users.encode([user])[0])
+        after = moved.negatives.row(turned.users.encode([user])[0])
+        assert set(turned.items.decode(after)) == set(dataset.items.decode(before))

@@ -8,6 +8,7 @@ import torch
 
 from tastemaker.data.interactions import Histories, Interactions
 from tastemaker.data.schema import FeatureSchema
+from tastemaker.errors import ConfigError
 from tastemaker.models.base import Query
 from tastemaker.models.mf import MF
 from tastemaker.train.config import TrainConfig
@@ -140,3 +141,48 @@ def test_ratings_have_defaults_of_their_own_and_settings_come_first():
     given = TrainConfig(loss="squared_error", l2=0.0).adapted("pairs", MF.defaults("squared_error"), 80_000, 1000)
     assert given.l2 == 0
     assert TrainConfig().adapted("pairs", MF.defaults(None), 80_000, 1000).loss == "cross_entropy"
+
+
+def test_without_biases_the_vectors_hold_nothing_but_directions():
+    torch.manual_seed(0)
+    rows = _rows([2, 2, 3], [2, 3, 4], [1, 1, 1])
+    model = MF(MF.Config(dim=4, biases=False, similarity="dot"), FeatureSchema(5, 10))
+    model.observe(rows)
+    query = Query.of(np.array([2, 3]), Histories.of([[2, 3], [4]]))
+    assert torch.equal(model.eval().encode_item(), model.item_embedding.weight)
+    assert torch.equal(model.encode_user(query), model.user_embedding.weight[2:4])
+
+
+def test_directau_brings_pairs_together_and_spreads_the_rest_over_the_sphere():
+    groups = np.arange(40) % 2
+    draw = np.random.default_rng(0)
+    user = np.repeat(np.arange(40), 8)
+    item = np.concatenate([draw.permutation(15)[:8] + 15 * group for group in groups])
+    rows = _rows(user + 2, item + 2, np.ones(len(user)))
+    torch.manual_seed(0)
+    config = MF.adapt(MF.Config(dim=8), rows, "directau")
+    assert (config.biases, config.similarity) == (False, "dot")
+    model = MF(config, FeatureSchema(43, 32))
+    list(train(model, rows, TrainConfig(loss="directau", epochs=30, learning_rate=0.02, batch_targets=64)))
+    items = torch.nn.functional.normalize(model.encode_item()[2:], dim=1).detach()
+    cosines = items @ items.T
+    assert cosines[:15, :15].mean() > cosines[:15, 15:].mean() + 0.3
+    assert abs(float(items.mean(0).norm())) < 0.3
+    stranger = Query.of(np.array([42, 1]), Histories.of([[2, 3, 4], [20, 21, 22]]))
+    best = model.score(stranger)[:, 2:].topk(12).indices
+    assert bool((best[0] < 15).all())
+    assert bool((best[1] >= 15).all())
+
+
+def test_biases_are_refused_where_only_directions_count():
+    with pytest.raises(ConfigError, match="vectors alone"):
+        MF.adapt(MF.Config(biases=True), _rows([2], [2], [1]), "directau")
+
+
+def test_without_biases_a_user_with_nothing_gets_what_the_mean_user_likes():
+    torch.manual_seed(0)
+    model = MF(MF.Config(dim=4, biases=False, similarity="dot"), FeatureSchema(6, 10))
+    model.observe(_rows([2, 3], [2, 3], [1, 1]))
+    nobody = model.eval().score(Query.of(np.array([1]), Histories.of([[]])))[0]
+    expected = model.user_embedding.weight[2:4].mean(0) @ model.item_embedding.weight.T
+    torch.testing.assert_close(nobody, expected)

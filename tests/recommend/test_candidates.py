@@ -10,8 +10,9 @@ from tests.recommend.worlds import Grid, by_hand, codes, ragged, rows_of_codes
 from tastemaker.data.interactions import Histories
 from tastemaker.data.vocabulary import FIRST, UNKNOWN
 from tastemaker.errors import ConfigError
+from tastemaker.models.base import PairModel
 from tastemaker.recommend import candidates
-from tastemaker.recommend.candidates import retrieve
+from tastemaker.recommend.candidates import choose, retrieve
 
 MODEL = Grid()
 patient = settings(deadline=None)
@@ -117,3 +118,29 @@ def test_scores_of_a_model_that_returns_its_own_buffer_leave_the_buffer_alone():
     before = model.vectors.clone()
     retrieve(model, users([[2]]), ragged([[2]]), 5, exclude=ragged([[3, 4]]))
     assert torch.equal(model.vectors, before)
+
+
+@patient
+@given(rows_of_codes, st.integers(1, 12), st.integers(0, 99))
+def test_a_choice_among_given_items_is_the_list_of_all_without_the_others(rows, k, seed):
+    draw = np.random.default_rng(seed)
+    own = [
+        np.sort(draw.choice(np.arange(FIRST, 44), draw.integers(1, 9), replace=False)) for _ in rows
+    ]  # 40…43 are not the model's
+    found = choose(MODEL, users(rows), ragged(rows), k, Histories.of(own))
+    for row, mine, got, scores in zip(rows, own, found.codes, found.scores, strict=True):
+        expected = by_hand(MODEL, row, k, set(), {code for code in mine if code < 40})
+        assert got.tolist() == expected + [0] * (k - len(expected))
+        assert (scores[len(expected) :] == -np.inf).all()
+
+
+def test_a_model_of_pairs_chooses_as_one_of_vectors():
+    class Pairs(PairModel):
+        def score_each(self, query, items):
+            return MODEL.score(query).gather(1, items)
+
+    rows = [[2, 3], [], [7, 7, 9]]
+    own = Histories.of([[4, 5, 6, 20], [3, 39], [2, 30, 31]])
+    one, other = (choose(model, users(rows), ragged(rows), 3, own) for model in (MODEL, Pairs(MODEL.config, MODEL.schema)))
+    assert one.codes.tolist() == other.codes.tolist()
+    assert one.scores.tolist() == other.scores.tolist()

@@ -20,6 +20,8 @@ def print_report(report: dict[str, Any]) -> None:
     protocol = report["protocol"]
     asked = f"{protocol['test_users']:,} users, split {protocol['split']['kind']}"
     ranked = f", all {protocol['items_ranked']:,} items ranked" if protocol["items_ranked"] else ""
+    if protocol.get("ranked_among"):
+        ranked = f", ranked among {protocol['ranked_among']}"
     rows = []
     for name in names:
         low, high = test["intervals"].get(name, (None, None))

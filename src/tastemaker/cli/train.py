@@ -118,7 +118,8 @@ def evaluate(
     if as_json:
         show.print_json({"artifact": str(artifact), **report})
     else:
-        print(f"{report['model']} on the test side")
+        among = f", ranked among {report['ranked_among']}" if report["ranked_among"] else ""
+        print(f"{report['model']} on the test side{among}")
         show.console().print(Report.from_dict(report["test"]))
 
 

@@ -54,6 +54,8 @@ class Questions:
     """what each did on that side, a row per asked user, never empty"""
     trained: np.ndarray
     """bool (asked,): whether the user has a training row"""
+    among: Histories | None = None
+    """the items that each user's list is chosen from where negatives are given, truth included, ascending; None: the catalogue"""
 
     def __len__(self) -> int:
         return len(self.users)
@@ -76,6 +78,8 @@ class Split:
     """first moment of the test side, µs since 1970 UTC, where a moment decides"""
     ordered: bool = False
     """whether the order of a user's own rows decided labels, so that timestamp ties matter"""
+    negatives: Histories | None = None
+    """a row for each user code: the items that test items are ranked among (see `negatives`); None: the catalogue"""
 
     @property
     def train(self) -> Interactions:
@@ -111,8 +115,9 @@ class Split:
         users = np.unique(asked.user)
         learned = np.zeros(num_users, dtype=bool)
         learned[self.interactions.user[self.label == TRAIN]] = True
-        histories = self.before(side).histories(num_users).take(users)
-        return Questions(users, histories, asked.histories(num_users).take(users), learned[users])
+        histories, truth = self.before(side).histories(num_users).take(users), asked.histories(num_users).take(users)
+        among = _united(self.negatives.take(users), truth) if side == "test" and self.negatives is not None else None
+        return Questions(users, histories, truth, learned[users], among)
 
 
 def tie_sensitive(split: Split, side: Side = "test") -> int:
@@ -159,6 +164,9 @@ class SplitConfig(Settings):
     """given: the file of validation rows; without it some are carved from train"""
     test: str | None = None
     """given: the file of test rows"""
+    negatives: str | None = None
+    """given: a file with a list of items for each test user; their test items are ranked among these alone, as some papers do, and
+    figures compare with those papers' only. Validation still ranks the catalogue"""
     seed: int | None = Field(None, ge=0)
     """by_share, by_user, given: seed of the random draw; default 0"""
 
@@ -208,7 +216,15 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "by_share": {"test_share": 0.1, "validation_share": 0.1, "per_user": False, "seed": 0},
     "by_user": {"test_share": 0.1, "validation_share": 0.1, "fold_in_share": 0.8, "fold_in_order": "oldest", "seed": 0},
-    "given": {"train": None, "validation": None, "test": None, "carve": "random", "validation_share": 0.1, "seed": 0},
+    "given": {
+        "train": None,
+        "validation": None,
+        "test": None,
+        "negatives": None,
+        "carve": "random",
+        "validation_share": 0.1,
+        "seed": 0,
+    },
 }
 
 
@@ -218,7 +234,7 @@ def split(dataset: Dataset, config: SplitConfig) -> Split:
     Raises:
         DataError: the data cannot be split so (no times, no user with enough rows, an empty train or test side); the hint says how.
     """
-    options = config.model_dump(exclude_none=True, exclude={"kind", "seed", "train", "validation", "test"})
+    options = config.model_dump(exclude_none=True, exclude={"kind", "seed", "train", "validation", "test", "negatives"})
     if config.kind in ("by_share", "by_user", "given"):
         options["generator"] = np.random.default_rng(config.seed or 0)
     return _PROTOCOLS[config.kind](dataset.interactions, **options)
@@ -382,6 +398,15 @@ def _checked(result: Split) -> Split:
                 hint="bring more data, or change the shares or the moment in [split]",
             )
     return result
+
+
+def _united(one: Histories, other: Histories) -> Histories:
+    """Each row's items of both, ascending and distinct."""
+    width = int(max(one.items.max(initial=0), other.items.max(initial=0))) + 1
+    rows = [np.repeat(np.arange(len(part)), part.lengths) * width + part.items for part in (one, other)]
+    cells = np.unique(np.concatenate(rows))
+    offsets = np.searchsorted(cells, np.arange(len(one) + 1) * width).astype(np.int64)
+    return Histories((cells % width).astype(np.int32), np.zeros(len(cells), np.int64), np.ones(len(cells), np.float32), offsets)
 
 
 def _check_shares(test_share: float, validation_share: float) -> None:

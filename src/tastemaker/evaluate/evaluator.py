@@ -96,6 +96,7 @@ def evaluate_ranking(
     users: np.ndarray | None = None,
     histories: Histories | None = None,
     item_vectors: np.ndarray | sp.csr_matrix | None = None,
+    among: Histories | None = None,
 ) -> Report:
     """Judges ranked lists against what the users did.
 
@@ -108,6 +109,8 @@ def evaluate_ranking(
         users: int (users,) codes, for pairing reports later; by default the row numbers.
         histories: a row per list: what was known. Adds popularity lift, makes serendipity skip seen items, counts targets seen before.
         item_vectors: (num_items, dim), content vectors or `beyond.co_occurrence(...)`. Adds diversity.
+        among: a row per list: the items it was chosen from where that is not the catalogue. Such lists say nothing of the catalogue, so
+            figures beyond accuracy are left out, and they pair with lists chosen from the same items only.
 
     Raises:
         DataError: shapes do not fit, lists are too short, a list holds an item twice, or nobody can be asked.
@@ -121,6 +124,7 @@ def evaluate_ranking(
         raise DataError("no user to ask", expected="a user with a test item", hint="look at the split: `data describe`")
     lists, truth, users, lengths = lists[asked, : config.length], truth.take(asked), users[asked], history_lengths[asked]
     histories = histories.take(asked) if histories is not None else None
+    chosen_from = [] if among is None else [among.take(asked).offsets, among.take(asked).items]
     hits, relevant = metric.hits_of(lists, truth)
     per_user = metric.per_user(config.ranking, hits, relevant)
     means, intervals = _means(per_user, config)
@@ -149,10 +153,10 @@ def evaluate_ranking(
         per_user=per_user,
         users=users,
         segments=by_user | by_item,
-        beyond=_beyond(lists, hits, train_counts, config, histories, item_vectors),
+        beyond=_beyond(lists, hits, train_counts, config, histories, item_vectors) if among is None else {},
         counts=counts,
         confidence=config.confidence,
-        judged_on=_fingerprint(users, truth.offsets, truth.items),
+        judged_on=_fingerprint(users, truth.offsets, truth.items, *chosen_from),
     )
 
 

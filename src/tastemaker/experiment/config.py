@@ -132,7 +132,7 @@ class Config:
 
 
 _SECTIONS = ("data", "split", "model", "train", "evaluate", "run")
-_PATHS = {"data": ("events", "items", "users"), "split": ("train", "validation", "test"), "run": ("start_from",)}
+_PATHS = {"data": ("events", "items", "users"), "split": ("train", "validation", "test", "negatives"), "run": ("start_from",)}
 
 
 def read_config(path: Path | str, overrides: Iterable[str] = ()) -> Config:

@@ -13,7 +13,7 @@ import torch
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.interactions import Histories, Interactions
 from tastemaker.data.splits import Questions, Side, Split
-from tastemaker.data.vocabulary import FIRST, UNKNOWN, Vocabulary
+from tastemaker.data.vocabulary import FIRST, PAD, UNKNOWN, Vocabulary
 from tastemaker.errors import ConfigError, DataError
 from tastemaker.evaluate import metrics
 from tastemaker.evaluate.beyond import co_occurrence
@@ -21,7 +21,7 @@ from tastemaker.evaluate.evaluator import evaluate_ranking, evaluate_ratings
 from tastemaker.evaluate.report import Report
 from tastemaker.experiment.config import EvaluateSection
 from tastemaker.models.base import Model, Query, RetrievalModel
-from tastemaker.recommend.candidates import retrieve
+from tastemaker.recommend.candidates import choose, retrieve
 
 VALIDATION_USERS = 20_000
 """Users asked at most each time a choice is made on validation: a seeded sample of them where there are more."""
@@ -82,6 +82,18 @@ class Judge:
     def _test(self) -> Questions:
         return self.split.questions("test", self.dataset.users.size)
 
+    @property
+    def ranked_among(self) -> str | None:
+        """What test items are ranked among where it is not the catalogue, in words."""
+        among = None if self.ratings else self.questions("test").among
+        if among is None:
+            return None
+        truth = self.questions("test").truth
+        right = [len(np.unique(truth.row(row))) for row in range(len(truth))]
+        fewest, most = int((among.lengths - right).min()), int((among.lengths - right).max())
+        count = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
+        return f"{count} given negatives, not the catalogue"
+
     def report(self, model: Model, side: Side, learned: Interactions) -> Report:
         """The full report of a side.
 
@@ -109,6 +121,7 @@ class Judge:
             users=questions.users,
             histories=questions.histories,
             item_vectors=self._likeness,
+            among=questions.among,
         )
 
     def chooser(self) -> Callable[[Model], float]:
@@ -137,6 +150,8 @@ class Judge:
 
     def _lists(self, model: Model, questions: Questions, k: int) -> np.ndarray:
         users, histories = _as_known(model, questions)
+        if questions.among is not None:
+            return choose(model, users, histories, k, questions.among, batch_size=self.config.batch_size).codes
         exclude = histories if self.config.filter_seen else None
         return retrieve(model, users, histories, k, exclude=exclude, batch_size=self.config.batch_size).codes
 
@@ -173,11 +188,24 @@ def recoded(dataset: Dataset, split: Split, users: Vocabulary, items: Vocabulary
     )
     order = np.argsort(user, kind="stable")  # within a user the order stays
     rows = replace(rows, user=user, item=item).take(order)
-    return Dataset(users, items, rows), replace(split, interactions=rows, label=split.label[order])
+    negatives = split.negatives
+    if negatives is not None:
+        names = np.concatenate([np.arange(FIRST), items.encode(dataset.items.ids)]).astype(np.int32)
+        places = np.full(users.size, PAD)  # whose row is empty
+        places[users.encode(dataset.users.ids)] = np.arange(FIRST, dataset.users.size)
+        negatives = replace(negatives, items=names[negatives.items]).take(places)
+    return Dataset(users, items, rows), replace(split, interactions=rows, label=split.label[order], negatives=negatives)
 
 
 def _some(questions: Questions, rows: np.ndarray) -> Questions:
-    return Questions(questions.users[rows], questions.histories.take(rows), questions.truth.take(rows), questions.trained[rows])
+    return replace(
+        questions,
+        users=questions.users[rows],
+        histories=questions.histories.take(rows),
+        truth=questions.truth.take(rows),
+        trained=questions.trained[rows],
+        among=None if questions.among is None else questions.among.take(rows),
+    )
 
 
 def _as_known(model: Model, questions: Questions) -> tuple[np.ndarray, Histories]:

@@ -38,6 +38,7 @@ from tastemaker import __version__
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.load import ImportReport, load_dataset
+from tastemaker.data.negatives import with_negatives
 from tastemaker.data.quality import describe
 from tastemaker.data.splits import Split, split, tie_sensitive
 from tastemaker.errors import ConfigError, TastemakerError
@@ -116,12 +117,14 @@ def load_parts(config: Config) -> tuple[Dataset, Split, ImportReport]:
     given = {side: source for side in ("train", "validation", "test") if (source := getattr(config.split, side)) is not None}
     dataset, imported = load_dataset(config.data, config.base, given or None)
     parts = split(dataset, config.split)
+    if config.split.negatives is not None:
+        parts = with_negatives(parts, dataset, config.split.negatives, config.data, config.base)
     logger.info("data: %s", _counted(dataset, parts))
     return dataset, parts, imported
 
 
 def evaluate_artifact(folder: Path | str, config: Config) -> dict[str, Any]:
-    """Judges a saved model on the test side of a config's data and split: `{"model", "test"}`, as in a run's report.
+    """Judges a saved model on the test side of a config's data and split: `{"model", "ranked_among", "test"}`, as in a run's report.
 
     Users and items are matched by id: users new to the model are asked with their history, items new to it cannot be hit.
 
@@ -134,7 +137,8 @@ def evaluate_artifact(folder: Path | str, config: Config) -> dict[str, Any]:
     dataset, parts = recoded(dataset, parts, recommender.users, recommender.items)
     ratings = manifest.config.get("train", {}).get("loss") == "squared_error"
     judge = Judge(dataset, parts, config.evaluate, ratings)
-    return {"model": manifest.model.name, "test": plain(judge.report(recommender.model, "test", parts.train).to_dict())}
+    test = plain(judge.report(recommender.model, "test", parts.train).to_dict())
+    return {"model": manifest.model.name, "ranked_among": judge.ranked_among, "test": test}
 
 
 def _run(
@@ -170,7 +174,7 @@ def _run(
             "validation": trained.validation.to_dict() if trained.validation else None,
             "baselines": {name: rival.to_dict() for name, rival in rivals.items()},
             "comparison": compare(named).to_dict() if rivals else None,
-            "notes": begun + trained.notes + notes,
+            "notes": begun + trained.notes + notes + _warned(judge),
             "epochs": trained.epochs,
             "train_seconds": round(trained.seconds, 3),
             "peak_memory_mb": round(_peak_memory_mb(), 1),
@@ -406,9 +410,16 @@ def _protocol(config: Config, judge: Judge, parts: Split) -> dict[str, Any]:
         "train_rows": len(parts.train),
         "validation_users": len(parts.questions("validation", num_users)),
         "test_users": len(parts.questions("test", num_users)),
-        "items_ranked": None if judge.ratings else len(judge.dataset.items),
+        "items_ranked": None if judge.ratings or parts.negatives else len(judge.dataset.items),
+        "ranked_among": judge.ranked_among,
         "tie_sensitive_test_items": tie_sensitive(parts, "test"),
     }
+
+
+def _warned(judge: Judge) -> list[str]:
+    if judge.ranked_among is None:
+        return []
+    return [f"test items were ranked among {judge.ranked_among}: the figures compare with the papers of that protocol only"]
 
 
 def _write_whole(path: Path, text: str) -> None:

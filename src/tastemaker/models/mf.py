@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.data.vocabulary import FIRST
+from tastemaker.errors import ConfigError
 from tastemaker.models.base import Query, RetrievalModel
 from tastemaker.nn.dropout import Dropout
 from tastemaker.settings import Settings
@@ -22,20 +23,22 @@ class MF(RetrievalModel):
 
     Trained on explicit values with `loss = "squared_error"` (scores are then predicted values, kept inside the range seen in
     training), or on implicit events with `"bpr"` (Rendle et al. 2009), `"softmax"` or `"cross_entropy"`, where b_u and μ play no part.
+    Without biases the score is p_u · q_i and the vectors hold nothing else, as `"directau"` asks (Wang et al. 2022, "Towards
+    Representation Alignment and Uniformity in Collaborative Filtering"): it compares directions, and a constant would turn them all.
 
     With `similarity = "cosine"`, p_u · q_i becomes cos(p_u, q_i) / temperature, as suits a softmax (Wu et al. 2024, "On the
     Effectiveness of Sampled Softmax Loss for Item Recommendation"): no item wins by the length of its vector.
 
     A user unseen in training is folded in: the ridge solution of their history against the item vectors, with the catalogue as
     weak negatives when feedback is implicit (Hu, Koren & Volinsky 2008, eq. 4), scaled to the length of a trained vector. A user
-    with nothing gets μ + b_i.
+    with nothing gets μ + b_i; without biases, what the mean of the trained users' vectors likes.
     """
 
     class Config(Settings):
         """Settings of `mf`."""
 
         dim: int = Field(128, gt=0, description="size of user and item vectors")
-        biases: bool = Field(True, description="learn b_u and b_i")
+        biases: bool = Field(True, description="μ, b_u and b_i; unset: not for directau")
         init: float = Field(0.1, gt=0, description="standard deviation of the first vectors; unset: .03 for ratings")
         similarity: Literal["dot", "cosine"] | None = Field(
             None, description="of user and item vectors; unset: cosine for a softmax, dot for other losses"
@@ -78,9 +81,19 @@ class MF(RetrievalModel):
 
     @classmethod
     def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
-        chosen = {"similarity": config.similarity or ("cosine" if loss in (None, "softmax", "cross_entropy") else "dot")}
-        suits = {"init": 0.03, "dropout": 0.3} if loss == "squared_error" else {}
         given = config.model_fields_set
+        if loss == "directau" and config.biases and "biases" in given:
+            raise ConfigError(
+                'model.biases = true with train.loss = "directau"',
+                expected="vectors alone: it compares directions",
+                hint="remove model.biases",
+            )
+        chosen = {"similarity": config.similarity or ("cosine" if loss in (None, "softmax", "cross_entropy") else "dot")}
+        suits: dict[str, Any] = {}
+        if loss == "squared_error":
+            suits = {"init": 0.03, "dropout": 0.3}
+        elif loss == "directau":
+            suits = {"biases": False}
         return config.model_copy(update=chosen | {key: value for key, value in suits.items() if key not in given})
 
     def observe(self, interactions: Interactions) -> None:
@@ -88,7 +101,8 @@ class MF(RetrievalModel):
         self.trained[torch.from_numpy(interactions.user).long().unique()] = True
         if float(values.min()) != float(values.max()):
             self.explicit.fill_(True)
-            self.mean.copy_(values.mean())
+            if self.config.biases:
+                self.mean.copy_(values.mean())
             self.low.copy_(values.min())
             self.high.copy_(values.max())
 
@@ -101,11 +115,15 @@ class MF(RetrievalModel):
                 bias = torch.where(trained, bias, 0.0)
         if self.config.similarity == "cosine":
             vectors = F.normalize(vectors, dim=1) / self.config.temperature
+        if not self.config.biases:
+            return self.dropout(vectors)
         ones = torch.ones_like(bias)
         return torch.cat([self.dropout(vectors), torch.stack([self.mean + bias, ones], dim=1)], dim=1)
 
     def encode_item(self, codes: Tensor | None = None) -> Tensor:
         vectors = self._items(codes)
+        if not self.config.biases:
+            return vectors
         bias: Tensor = self.item_bias if codes is None else self.item_bias.index_select(0, codes.flatten()).view(codes.shape)
         return torch.cat([vectors, torch.ones_like(bias).unsqueeze(-1), bias.unsqueeze(-1)], dim=-1)
 
@@ -132,4 +150,7 @@ class MF(RetrievalModel):
         if not bool(self.explicit):
             usual = self.user_embedding.weight[self.trained].norm(dim=1).mean().nan_to_num(1.0)
             folded = folded * (usual / folded.norm(dim=1, keepdim=True).clamp_min(1e-9))
-        return folded
+        if self.config.biases:
+            return folded
+        anyone = self.user_embedding.weight[self.trained].mean(dim=0).nan_to_num(0.0)
+        return torch.where((query.lengths > 0).unsqueeze(1), folded, anyone)

@@ -14,7 +14,7 @@ from tastemaker.data.interactions import Histories
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.errors import ConfigError
 from tastemaker.index.exact import top_k
-from tastemaker.models.base import Model, Query
+from tastemaker.models.base import Model, PairModel, Query
 from tastemaker.recommend.scoring import Scoring
 
 Scorer = Callable[[Query, Tensor | None], Tensor]
@@ -79,6 +79,34 @@ def retrieve(
         batch_size=batch_size,
         device=device_of(model),
     )
+
+
+def choose(
+    model: Model, users: np.ndarray, histories: Histories, k: int, among: Histories, *, batch_size: int | None = None
+) -> Candidates:
+    """As `retrieve`, where each user has an own row of items to choose from, in ascending order of codes, and no others.
+
+    Codes that the model does not know are never chosen.
+    """
+    score = scorer(model)
+    width = FIRST + int(among.lengths.max(initial=0))
+    codes = np.zeros((len(users), k), dtype=np.int32)
+    scores = np.full((len(users), k), -np.inf, dtype=np.float32)
+    limit = max(1, min(batch_size or len(users), _CHUNK_SCORES // model.schema.num_items))
+    with torch.inference_mode():
+        for rows in _chunks(histories.lengths, limit):
+            own = among.take(rows)
+            columns = np.zeros((len(rows), width), dtype=np.int64)
+            columns[np.arange(width) - FIRST < own.lengths[:, None]] = 1
+            columns[:, :FIRST] = 0
+            columns[columns > 0] = np.where(own.items < model.schema.num_items, own.items, 0)
+            query = Query.of(users[rows], histories.take(rows)).to(device_of(model))
+            items = torch.from_numpy(columns).to(query.users.device)
+            found = model.score_each(query, items) if isinstance(model, PairModel) else score(query).gather(1, items)
+            values, places = top_k(found.masked_fill(items < FIRST, -torch.inf), k)
+            codes[rows] = np.take_along_axis(columns, places.cpu().numpy().astype(np.int64), axis=1)
+            scores[rows] = values.cpu().numpy()
+    return Candidates(codes, scores)
 
 
 def scorer(model: Model, device: torch.device | str | None = None) -> Scoring:
