@@ -48,7 +48,7 @@ def fit(
 ) -> Iterator[Record]:
     """Trains a model in place; see `train`. A solved model yields nothing, a blend what its parts do, one after the other."""
     if isinstance(model, Blend):
-        for place, (part, own) in enumerate(zip(model.config.parts, model.parts, strict=True)):
+        for place, (part, own) in enumerate(zip(model.config.parts, model.models, strict=True)):
             train_as = TrainConfig.parse(part.train, f"model.parts.{part.model}.train")
             kept = checkpoint.with_stem(f"{checkpoint.stem}-{place}") if checkpoint else None
             yield from fit(own, interactions, train_as, validate=validate, checkpoint=kept, resume=resume)

@@ -134,7 +134,8 @@ class Ledger:
 
     def unfinished(self, config_hash: str) -> Run | None:
         """The newest run of that config whose process ended before the run did."""
-        return next((run for run in self.runs() if run.config_hash == config_hash and run.status == "unfinished"), None)
+        mine = (run for run in self.runs() if run.config_hash == config_hash and not run.tuning)
+        return next((run for run in mine if run.status == "unfinished"), None)
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:

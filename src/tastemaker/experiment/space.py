@@ -84,7 +84,7 @@ _NOT_SEARCHED = {"refit", "device", "threads", "precision", "validate_every", "s
 
 
 def _flat(tree: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """"a.b" whether it was written as one key or as a table within a table."""
+    """One name such as "a.b" whether it was written as one key or as a table within a table."""
     rows: list[tuple[str, Any]] = []
     for key, value in tree.items():
         if isinstance(value, Mapping) and "." not in key:
@@ -192,9 +192,22 @@ def default_space(config: Config, *, has_times: bool = True) -> Space:
                 found = table[key](value)
                 if isinstance(found, Range):
                     found = _clipped(found, kind, key)
-                if found is not None and (isinstance(found, Range) or len(found) > 1):
+                if (
+                    found is not None
+                    and (isinstance(found, Range) or len(found) > 1)
+                    and _has_effect(config, f"{name}.{key}", found)
+                ):
                     space[f"{name}.{key}"] = found
     return space
+
+
+def _has_effect(config: Config, name: str, found: Range | tuple[Choice, ...]) -> bool:
+    """Whether the setting may be given beside those that are given already."""
+    try:
+        applied(config, {name: found.low if isinstance(found, Range) else found[0]})
+    except ConfigError:
+        return False
+    return True
 
 
 def _clipped(found: Range, section: type[Settings], key: str) -> Range | None:
@@ -252,4 +265,3 @@ def is_whole(config: Config, name: str) -> bool:
     """Whether a setting takes whole numbers."""
     section, _, key = name.partition(".")
     return int in _kinds(type(getattr(config, section)), key)
-

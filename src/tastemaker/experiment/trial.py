@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -16,6 +17,7 @@ from tastemaker.errors import DataError
 from tastemaker.experiment import fit
 from tastemaker.experiment.config import Config
 from tastemaker.experiment.judge import Judge
+from tastemaker.experiment.space import applied
 from tastemaker.models.base import Model
 from tastemaker.train.trainer import Record
 
@@ -59,6 +61,8 @@ class Trial:
     """with every open choice made"""
     material: Material
     model: Model
+    asked: dict[str, Any] = field(default_factory=dict)
+    """the values that were asked for, by name such as "model.dim" """
     metric: float = -math.inf
     """higher better"""
     spread: float = 0.0
@@ -66,43 +70,51 @@ class Trial:
     best_epoch: int | None = None
     epochs: int = 0
     """done so far; 0 for models that are solved"""
+    share: float = 0.0
+    """of the epoch under way that is done"""
     seconds: float = 0.0
     """spent so far, validation included"""
     finished: bool = False
     _weights: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, config: Config, material: Material) -> Trial:
-        """A trial that has not learned yet."""
-        config = resolved(config, material)
+    def begin(cls, config: Config, material: Material, values: Mapping[str, Any] | None = None) -> Trial:
+        """A trial of a config with other `values` of some settings, which has not learned yet.
+
+        Raises:
+            ConfigError: the values do not fit each other.
+        """
+        config = resolved(applied(config, values or {}), material)
         model = fit.build(config.model_name, config.model, material.dataset.schema, config.train.seed)
-        return cls(config, material, model)
+        return cls(config, material, model, dict(values or {}))
 
     def __post_init__(self) -> None:
         self._records = self._fitted()
+        judge = self.material.judge
+        self._values: Callable[[Model], np.ndarray] | None = None if judge.ratings else judge.values()
 
     @property
     def solved(self) -> bool:
         """Whether it is done in one step."""
         return fit.is_solved(self.model)
 
-    def go(self, epochs: int | None = None, until: float = math.inf) -> Trial:
-        """Goes on to so many epochs (default: to the end) or to the moment `until` of `time.monotonic`; at least one record."""
-        for record in self.records():
-            if (epochs and record.complete and record.epoch >= epochs) or time.monotonic() > until:
-                break
-        return self
+    def go(self, epochs: int | None = None, until: float = math.inf) -> Iterator[Record]:
+        """Goes on, record by record, until so many epochs are done (default: all) or the moment `until` of `time.monotonic`.
 
-    def records(self) -> Iterator[Record]:
-        """Goes on record by record; whoever stops asking for more may go on later."""
+        Whoever stops asking may go on later; only at the end of an epoch, where another trial goes on meanwhile.
+        """
+        if self.finished or (epochs and self.epochs >= epochs):
+            return
         began = time.monotonic()
         for record in self._records:
             self.seconds += time.monotonic() - began
+            self.epochs, self.share = (record.epoch, 0.0) if record.complete else (record.epoch - 1, record.share)
             yield record
+            if (epochs and self.epochs >= epochs) or time.monotonic() > until:
+                return
             began = time.monotonic()
-        if not self.finished:
-            self.seconds += time.monotonic() - began
-            self.finished, self._weights = True, {}
+        self.seconds += time.monotonic() - began
+        self.finished, self._weights = True, {}
 
     def close(self) -> Model:
         """The model with the best weights it had, however far training came; it cannot go on."""
@@ -114,20 +126,17 @@ class Trial:
             self.model.forget()
         return self.model.eval()
 
-    def _fitted(self) -> Iterator[Record]:  # type: ignore[override]
+    def _fitted(self) -> Generator[Record, None, None]:
         train = self.material.split.train
-        for record in fit.fit(self.model, train, self.config.train, validate=None if self.solved else self._judged):
-            self.epochs = record.epoch if record.complete else self.epochs
-            yield record
+        yield from fit.fit(self.model, train, self.config.train, validate=None if self.solved else self._judged)
         if self.solved:
             self._judged(self.model)
 
     def _judged(self, model: Model) -> float:
-        judge = self.material.judge
-        if judge.ratings:
-            metric, spread = judge.chooser()(model), 0.0
+        if self._values is None:
+            metric, spread = self.material.judge.chooser()(model), 0.0
         else:
-            values = judge.values()(model)
+            values = self._values(model)
             metric, spread = float(values.mean()), 1.96 * float(values.std()) / math.sqrt(len(values))
         if metric > self.metric:
             self.metric, self.spread = metric, spread

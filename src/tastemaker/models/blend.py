@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from pydantic import Field, field_validator
@@ -54,7 +54,7 @@ class Blend(Model):
         """The parts; each is configured as if it stood alone."""
 
         parts: tuple[Part, ...] = Field(
-            (Part(model="ease"), Part(model="item_knn")),
+            (Part(model="ease", weight=1.0), Part(model="item_knn", weight=1.0)),
             min_length=1,
             description='such as `[{ model = "ease", weight = 0.6 }, { model = "sasrec", settings = { dim = 32 }, train = { epochs = 9 } }]`',
         )
@@ -73,6 +73,11 @@ class Blend(Model):
         """`parts` are models that were fitted with the settings of `config`; without them fresh ones are made."""
         super().__init__(config, schema)
         self.parts = nn.ModuleList(parts or [self._fresh(part) for part in config.parts])
+
+    @property
+    def models(self) -> list[Model]:
+        """The parts, in the order of the config."""
+        return [cast(Model, part) for part in self.parts]
 
     def _fresh(self, part: Part) -> Model:
         torch.manual_seed(part.train.get("seed", 0))  # the first weights are those the part would have alone
@@ -94,7 +99,7 @@ class Blend(Model):
         parts = tuple(
             part.model_copy(update={"weight": weight}) for part, weight in zip(self.config.parts, weights, strict=True)
         )
-        return type(self)(self.config.model_copy(update={"parts": parts}), self.schema, list(self.parts)).eval()
+        return type(self)(self.config.model_copy(update={"parts": parts}), self.schema, self.models).eval()
 
     def solve(self, interactions: Interactions) -> None:
         """Solves the parts one after the other.
@@ -102,7 +107,7 @@ class Blend(Model):
         Raises:
             ConfigError: a part is trained by gradients; `tastemaker train` fits it.
         """
-        for part, model in zip(self.config.parts, self.parts, strict=True):
+        for part, model in zip(self.config.parts, self.models, strict=True):
             if not isinstance(model, Solvable):
                 raise ConfigError(
                     f"part {part.model!r}", expected="a model solved in one step", hint="`tastemaker train` fits any part"
@@ -110,12 +115,12 @@ class Blend(Model):
             model.solve(interactions)
 
     def forget(self) -> None:
-        for part in self.parts:
+        for part in self.models:
             part.forget()
 
     def score(self, query: Query, items: Tensor | None = None) -> Tensor:
         total = sum(
-            part.weight * _standardised(model.score(query)) for part, model in zip(self.config.parts, self.parts, strict=True)
+            part.weight * _standardised(model.score(query)) for part, model in zip(self.config.parts, self.models, strict=True)
         )
         assert isinstance(total, Tensor)
         return total if items is None else total[:, items]
