@@ -58,7 +58,7 @@ def cli() -> str:
     ]
     lines += ["With `--json` the last line of standard output is one object; progress and messages go to standard error.", ""]
     for name, command in _verbs(typer.main.get_command(app)):
-        text = inspect.cleandoc(command.help or "")
+        text = inspect.cleandoc(command.help or "").replace(r"\[", "[")
         lines += [f"## {name}", "", _wanted(text, f"verb {name}"), ""]
         rows = []
         for option in command.params:

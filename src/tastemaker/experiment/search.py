@@ -144,7 +144,8 @@ class Search:
         """Tries settings of a model that is solved, as long as another seems to fit."""
         took = 0.0
         for settings in grid:
-            if time.monotonic() + took > until and (took or time.monotonic() > until):
+            over = time.monotonic() + took > until
+            if over and any(kept not in IMPERSONAL for kept in self.kept):  # there is always something to take
                 self._note(Tried(name, dict(settings), None, 0.0, 0.0, None, "not tried: the time for it was over"))
                 return
             trial = self._begin(name, {f"model.{key}": value for key, value in settings.items()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import logging
 import math
@@ -12,7 +13,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -25,7 +26,7 @@ from tastemaker.experiment.space import Range, Space, applied, is_whole
 from tastemaker.experiment.trial import Material, Trial
 from tastemaker.experiment.writers import JsonLines
 
-_LOG, _DATA, _CONFIG, _RECORDS = "study.log", "data", "config.toml", "records.jsonl"
+_LOG, _LOCK, _DATA, _CONFIG, _RECORDS = "study.log", "study.lock", "data", "config.toml", "records.jsonl"
 _STARTUP = 6
 """trials drawn at random before the sampler learns from them, and complete ones before any is pruned"""
 _REPEATS = 20
@@ -64,6 +65,23 @@ class Attempt:
         }
 
 
+class _Lock:
+    """Held by one process at a time; the system takes it from one that dies, where Optuna's own would be waited for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> bool:
+        self._file = open(self._path, "w")  # noqa: SIM115  (released by `release`)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        return True
+
+    def release(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
 @dataclass(frozen=True, eq=False)
 class Study:
     """The trials of one search."""
@@ -84,8 +102,7 @@ class Study:
         except ModuleNotFoundError:
             raise MissingExtraError("optuna", "tune", "a search of settings") from None
         optuna.logging.set_verbosity(logging.ERROR)
-        path = str(folder / _LOG)
-        backend = journal.JournalFileBackend(path, lock_obj=journal.JournalFileOpenLock(path))
+        backend = journal.JournalFileBackend(str(folder / _LOG), lock_obj=_Lock(folder / _LOCK))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is experimental in Optuna
             study = optuna.create_study(
