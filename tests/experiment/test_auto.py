@@ -19,10 +19,18 @@ from .conftest import CONFIG
 
 @pytest.fixture(scope="module")
 def run(circle, tmp_path_factory):
-    """What `--auto` makes of the circle in a few seconds, and what it told."""
+    """What `--auto` makes of the circle with some of the models, and what it told."""
     folder, told = tmp_path_factory.mktemp("auto"), []
+    small = Candidate("sasrec", settings=({"dim": 8, "blocks": 1},))
+    candidates = [*(one for one in CANDIDATES if one.name in ("popularity", "item_knn", "ease")), small]
     result = train_auto(
-        CONFIG, circle, minutes=0.15, out=folder / "run", tell=lambda *what: told.append(what), ledger=Ledger(folder)
+        CONFIG,
+        circle,
+        minutes=1,
+        out=folder / "run",
+        tell=lambda *what: told.append(what),
+        candidates=candidates,
+        ledger=Ledger(folder),
     )
     return result, told
 
@@ -51,6 +59,8 @@ def test_the_run_is_one_like_any_other(run):
 
 def test_training_with_the_config_of_the_run_repeats_it(run, tmp_path):
     result, _ = run
+    if any("for want of time" in note for note in result.report["notes"]):
+        pytest.skip("the machine is too busy for the seconds given")
     again = train_run(read_config(result.folder / "config.toml"), tmp_path / "again", ledger=Ledger(tmp_path))
     assert again.report["test"]["metrics"] == pytest.approx(result.report["test"]["metrics"], abs=1e-6)
 

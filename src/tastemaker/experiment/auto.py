@@ -22,6 +22,7 @@ from tastemaker.data.load import ImportReport
 from tastemaker.data.splits import SplitConfig, split
 from tastemaker.errors import ConfigError, DataError
 from tastemaker.experiment.blending import Blended
+from tastemaker.experiment.candidates import CANDIDATES, Candidate
 from tastemaker.experiment.config import Config
 from tastemaker.experiment.ledger import Ledger
 from tastemaker.experiment.result import RunResult, plain
@@ -63,6 +64,7 @@ def train_auto(
     minutes: float,
     out: Path | str | None = None,
     tell: Tell = lambda share, state, line: None,
+    candidates: Sequence[Candidate] = CANDIDATES,
     ledger: Ledger | None = None,
 ) -> RunResult:
     """Finds a model for the data of a config, as the module says, and returns its run; `report["search"]` tells what was tried.
@@ -74,6 +76,7 @@ def train_auto(
         minutes: for all of it, about; less is taken where nothing better is found.
         out: the run's folder, new or empty; default: a fresh one.
         tell: told how it goes. Ctrl-C ends the search, and what is best until then is taken.
+        candidates: the models to try.
         ledger: where the run is entered.
 
     Raises:
@@ -91,7 +94,7 @@ def train_auto(
         )
     config, material, imported = _opened(config, asked="split" in tree)
     train = TrainConfig.parse({"refit": config.train.refit} | _kept(tree.get("train", {}), SHARED), "train")
-    search = Search(config, material, train, began, 60 * minutes, tell)
+    search = Search(config, material, train, began, 60 * minutes, tell, candidates)
     search.run()
     winner, why = search.winner()
     return _finished(search, winner, why, imported, out, ledger, began, minutes)
@@ -116,6 +119,11 @@ def _finished(
         train = TrainConfig.parse({"refit": search.train.refit}, "train") if winner.solved else winner.config.train
         config = replace(config, model_name=winner.config.model_name, model=winner.config.model, train=train)
         epochs, seconds = winner.best_epoch, winner.seconds
+    notes = [
+        f"{trial.config.model_name} was trained for {trial.epochs} of {trial.config.train.epochs} epochs for want of time; config.toml trains all of them"
+        for trial in (winner.trials if isinstance(winner, Blended) else [winner])
+        if trial.cut
+    ]
     told = {
         "search": plain(
             {
@@ -130,7 +138,7 @@ def _finished(
     }
     tell_judging = f"{config.model_name} is judged on the test side and saved"
     search.tell(search.share(), tell_judging, "")
-    prepared = Prepared(material.dataset, material.split, imported, winner.model, epochs, seconds, search.rivals(), told)
+    prepared = Prepared(material.dataset, material.split, imported, winner.model, epochs, seconds, search.rivals(), told, notes)
     return train_run(config, out, prepared=prepared, ledger=ledger)
 
 

@@ -24,7 +24,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -79,6 +79,7 @@ class Prepared:
     """baselines that were tuned already, by name"""
     told: Mapping[str, Any]
     """more sections for the report"""
+    notes: Sequence[str] = ()
 
 
 def train_run(
@@ -275,6 +276,7 @@ def _train(
             )
     if prepared is not None:
         model, epochs, seconds = prepared.model, prepared.epochs, prepared.seconds
+        notes.extend(prepared.notes)
     else:
         began = time.perf_counter()
         for record in fit.fit(

@@ -14,7 +14,7 @@ from tastemaker.errors import TastemakerError, TrainingError
 from tastemaker.experiment.baselines import Baseline
 from tastemaker.experiment.blending import Blended, blend
 from tastemaker.experiment.candidates import CANDIDATES, IMPERSONAL, Candidate, Look
-from tastemaker.experiment.config import Config
+from tastemaker.experiment.config import BASELINES, Config
 from tastemaker.experiment.space import default_space, drawn
 from tastemaker.experiment.trial import Material, Trial
 from tastemaker.log import logger
@@ -63,6 +63,7 @@ class Search:
     began: float
     seconds: float
     tell: Tell
+    candidates: Sequence[Candidate] = CANDIDATES
     lines: list[Tried] = field(default_factory=list)
     kept: dict[str, Trial] = field(default_factory=dict)
     """the best finished trial of each model"""
@@ -85,14 +86,12 @@ class Search:
         """Tries until the time is up, Ctrl-C is pressed or nothing better is found."""
         try:
             suits = []
-            for candidate in CANDIDATES:
+            for candidate in self.candidates:
                 if reason := candidate.reason_against(self.look):
                     self._note(Tried(candidate.name, {}, None, 0.0, 0.0, None, f"not tried: {reason}"))
                 else:
                     suits.append(candidate)
-            for candidate in suits:
-                if candidate.solved:
-                    self._solve(candidate.name, candidate.grid(self.material.split.train.has_times), self.at(_SIMPLE))
+            self._solve([candidate for candidate in suits if candidate.solved], self.at(_SIMPLE))
             learned = [self._planned(one, sum(not other.solved for other in suits)) for one in suits if not one.solved]
             self._halve([trial for trial in learned if trial is not None], 2)
             idle = 0
@@ -140,38 +139,47 @@ class Search:
         """All that was tried, best first; what was not, last."""
         return sorted(self.lines, key=lambda one: -math.inf if one.metric is None else one.metric, reverse=True)
 
-    def _solve(self, name: str, grid: Sequence[Mapping[str, Any]], until: float) -> None:
-        """Tries settings of a model that is solved, as long as another seems to fit."""
-        took = 0.0
-        for settings in grid:
-            over = time.monotonic() + took > until
-            if over and any(kept not in IMPERSONAL for kept in self.kept):  # there is always something to take
-                self._note(Tried(name, dict(settings), None, 0.0, 0.0, None, "not tried: the time for it was over"))
-                return
-            trial = self._begin(name, {f"model.{key}": value for key, value in settings.items()})
-            if trial is not None and self._go(trial):
-                took = trial.seconds
-                self._end(trial, "finished")
+    def _solve(self, candidates: Sequence[Candidate], until: float) -> None:
+        """Tries the first settings of each, then the second, … as long as another seems to fit; the baselines' first in any case."""
+        grids = {one.name: one.grid(self.material.split.train.has_times) for one in candidates}
+        took = dict.fromkeys(grids, 0.0)
+        for depth in range(max(map(len, grids.values()), default=0)):
+            for name, grid in grids.items():
+                always = depth == 0 and name in BASELINES
+                if depth >= len(grid) or (time.monotonic() + took[name] > until and not always):
+                    continue
+                trial = self._begin(name, {f"model.{key}": value for key, value in grid[depth].items()})
+                if trial is not None and self._go(trial):
+                    took[name] = trial.seconds
+                    self._end(trial, "finished")
+        for name, grid in grids.items():
+            left = len(grid) - sum(one.model == name for one in self.lines)
+            if left:
+                self._note(
+                    Tried(name, {}, None, 0.0, 0.0, None, f"{left} of {len(grid)} settings not tried: the time was over")
+                )
 
     def _planned(self, candidate: Candidate, count: int) -> Trial | None:
         """A trial with the defaults whose epochs fit into its part of the time, two of them along; None where too few fit."""
-        trial = self._begin(candidate.name, {})
+        first = {f"model.{key}": value for key, value in candidate.settings[0].items()}
+        trial = self._begin(candidate.name, first)
         until = time.monotonic() + (self.at(_SEARCH) - time.monotonic()) / max(2, count)
         if trial is None or not self._go(trial, 1, until):
             return None
-        first = trial.seconds
+        warm = trial.seconds
         if trial.epochs and not self._go(trial, 2):
             return None
-        epoch = trial.seconds - first if trial.epochs > 1 else trial.seconds / max(trial.share, 1e-9)  # the first one warms up
+        epoch = trial.seconds - warm if trial.epochs > 1 else trial.seconds / max(trial.share, 1e-9)  # the first one warms up
         fits = int((self.at(_SEARCH) - time.monotonic()) / epoch / (0.3 * count + 0.7)) if trial.epochs else 0
         planned = trial.config.train.epochs or 1
         if fits >= planned or trial.finished:
             return trial
         if fits < _FEWEST:
-            trial.close()
             self._end(trial, f"stopped after {trial.epochs} epochs: {_FEWEST} would take {epoch * _FEWEST / 60:.1f} minutes")
             return None
-        again = self._begin(candidate.name, {"train.epochs": fits})  # the learning rate falls to its end within what fits
+        again = self._begin(
+            candidate.name, {**first, "train.epochs": fits}
+        )  # the learning rate falls to its end within what fits
         return again if again is not None and self._go(again, 1) else None
 
     def _halve(self, trials: list[Trial], least: int) -> None:
@@ -188,7 +196,6 @@ class Search:
             trials.sort(key=lambda trial: -trial.metric)
             keep = len(trials) if part == 1 else max(least, -(-len(trials) // 2))
             for trial in trials[keep:]:
-                trial.close()
                 self._end(trial, f"behind the better half after {trial.epochs} of {trial.config.train.epochs} epochs")
             trials = trials[:keep]
         for trial in trials:
@@ -259,11 +266,11 @@ class Search:
         return True
 
     def _end(self, trial: Trial, why: str) -> None:
-        """Enters a trial into the account; the best of a model is kept, others let go of their memory."""
+        """Enters a trial into the account; the best of a model that came to an end is kept, others let go of their memory."""
         name, metric = trial.config.model_name, trial.metric if math.isfinite(trial.metric) else None
         epochs = None if trial.solved else trial.epochs
         self._note(Tried(name, _short(trial.asked), metric, trial.spread, trial.seconds, epochs, why))
-        if metric is not None and (name not in self.kept or metric > self.kept[name].metric):
+        if metric is not None and trial.finished and (name not in self.kept or metric > self.kept[name].metric):
             self.kept[name] = trial
 
     def _note(self, one: Tried) -> None:

@@ -75,6 +75,8 @@ class Trial:
     seconds: float = 0.0
     """spent so far, validation included"""
     finished: bool = False
+    cut: bool = False
+    """whether it was closed before its end: its config would train it longer"""
     _weights: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -122,7 +124,7 @@ class Trial:
             self._records.close()
             if self._weights:
                 self.model.load_state_dict(self._weights)
-            self.finished, self._weights = True, {}
+            self.finished, self.cut, self._weights = True, True, {}
             self.model.forget()
         return self.model.eval()
 
