@@ -1,6 +1,6 @@
 """Space: which settings are searched, and among what values.
 
-`[tune]` names them, a range or a list of choices each:
+`[tune]` names settings of `[model]` and `[train]`, with a range or a list of choices each:
 
 ```toml
 [tune]
@@ -9,7 +9,7 @@ model.dropout = { low = 0.0, high = 0.5 }
 train.learning_rate = { low = 1e-4, high = 1e-2, log = true }
 ```
 
-Without it `default_space` takes those settings of the model and of `[train]` that are known to matter, around what they would be.
+Without it those that are known to matter, such as sizes, dropout and the learning rate, are searched around what they would be.
 """
 
 from __future__ import annotations
