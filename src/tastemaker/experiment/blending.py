@@ -85,5 +85,5 @@ def made(trials: Sequence[Trial], weights: Sequence[float]) -> Blend:
         if not trial.solved:
             train = trial.config.train.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"refit"})
         parts.append(Part(model=trial.config.model_name, weight=weight, settings=settings, train=train))
-        models.append(trial.model)
+        models.append(trial.model.cpu())  # where those that are solved are
     return Blend(Blend.Config(parts=tuple(parts)), trials[0].material.dataset.schema, models).eval()

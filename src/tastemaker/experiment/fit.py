@@ -52,6 +52,7 @@ def fit(
             train_as = TrainConfig.parse(part.train, f"model.parts.{part.model}.train")
             kept = checkpoint.with_stem(f"{checkpoint.stem}-{place}") if checkpoint else None
             yield from fit(own, interactions, train_as, validate=validate, checkpoint=kept, resume=resume)
+            own.cpu()  # where those that are solved are
         model.eval()
         return
     if isinstance(model, Solvable):

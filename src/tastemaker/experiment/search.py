@@ -177,9 +177,8 @@ class Search:
         if fits < _FEWEST:
             self._end(trial, f"stopped after {trial.epochs} epochs: {_FEWEST} would take {epoch * _FEWEST / 60:.1f} minutes")
             return None
-        again = self._begin(
-            candidate.name, {**first, "train.epochs": fits}
-        )  # the learning rate falls to its end within what fits
+        # begun anew, as the learning rate is to fall to its end within what fits
+        again = self._begin(candidate.name, {**first, "train.epochs": fits})
         return again if again is not None and self._go(again, 1) else None
 
     def _halve(self, trials: list[Trial], least: int) -> None:
@@ -204,7 +203,7 @@ class Search:
             )
 
     def _round(self) -> None:
-        """Draws settings around the best of the leading models: three for two that are solved, four for one that learns."""
+        """Draws settings around the best of the leading models: three for two that are solved, three and one for two that learn."""
         ranked = self._ranked()
         solved = [trial for trial in ranked if trial.solved and trial.config.model_name not in IMPERSONAL][:2]
         for best in solved:
@@ -214,11 +213,12 @@ class Search:
                     if trial is not None and self._go(trial):
                         self._end(trial, "finished")
         learned = [trial for trial in ranked if not trial.solved][:2]
-        for best, draws in zip(learned, (3, 1), strict=False):
+        for best, most in zip(learned, (3, 1), strict=False):
             whole = best.seconds / max(1, best.epochs) * (best.config.train.epochs or 1)
-            if time.monotonic() + whole < self.at(_SEARCH):
-                begun = [self._begin(best.config.model_name, values) for values in self._drawn(best, draws)]
-                self._halve([trial for trial in begun if trial is not None], 1)
+            left = (self.at(_SEARCH) - time.monotonic()) / whole
+            draws = 0 if left < 1 else 1 if left < 0.5 + most * 0.5 else most  # what halving costs, in whole trainings
+            begun = [self._begin(best.config.model_name, values) for values in self._drawn(best, draws)]
+            self._halve([trial for trial in begun if trial is not None], 1)
 
     def _drawn(self, best: Trial, count: int) -> list[dict[str, Any]]:
         """Settings around those of a trial: half of them stay, so that what is good is kept while the rest is tried."""
