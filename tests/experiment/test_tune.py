@@ -104,45 +104,47 @@ def test_without_optuna_the_extra_is_named(monkeypatch, tmp_path):
         Study.open(tmp_path, 0)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_an_ended_search_keeps_what_it_found_and_leaves_no_process(how, circle, tmp_path):
+def test_a_search_survives_a_kill_and_ends_at_ctrl_c_with_what_it_found(circle, tmp_path):
     (tmp_path / "shop.toml").write_text(
         f'data.events = "{circle}/events.csv"\nsplit.kind = "leave_last"\nevaluate.ks = [5]\n'
-        'evaluate.metrics = ["ndcg"]\n[model]\nname = "sasrec"\ndim = 8\n[train]\nepochs = 200\npatience = 200\n'
+        'evaluate.metrics = ["ndcg"]\n[model]\nname = "sasrec"\ndim = 8\n[train]\nepochs = 60\npatience = 60\n'
     )
-    command = [sys.executable, "-m", "tastemaker", "tune", "shop.toml", "--minutes", "5", "--out", "search"]
-    environment = os.environ | {"TASTEMAKER_RUNS": str(tmp_path)}
-    with subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        assert process.stderr is not None and process.stdout is not None
-        seen = []
-        for line in process.stderr:
-            seen.append(line)
-            if line.startswith("trial 0 "):
-                break
-        else:
-            pytest.fail("".join(seen))
+    ledger = Ledger(tmp_path)
+    with started(tmp_path) as process:
+        until(process, "trial 0 ")
         while not list(tmp_path.glob("search/trial-*1/records.jsonl")):
             time.sleep(0.05)
-        (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)
-        told = process.stdout.read()
-        process.wait(60)
-    if how == signal.SIGINT:
-        assert process.returncode == 0
-        assert "interrupted; --resume goes on" in told
-        assert read_config(tmp_path / "search" / "best.toml").model_name == "sasrec"
-    deadline = time.monotonic() + 30
-    ledger = Ledger(tmp_path)
+        process.kill()
+    deadline = time.monotonic() + 60
     while any(run.status == "running" for run in ledger.runs()):
         assert time.monotonic() < deadline, "a process goes on without the one it works for"
         time.sleep(0.1)
-    found = tune(read_config(tmp_path / "shop.toml"), tmp_path / "search", trials=1, resume=True, ledger=ledger)
-    assert len(found.attempts) >= 1
-    assert {run.status for run in ledger.runs()} == {"finished", "failed"}
+    (killed,) = (run for run in ledger.runs() if run.status == "unfinished")
+
+    with started(tmp_path, "--resume") as process:
+        until(process, "trial 2 ")
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+        assert process.stdout is not None
+        told = process.stdout.read()
+    assert process.returncode == 0, told
+    assert "interrupted; --resume goes on" in told
+    assert read_config(tmp_path / "search" / "best.toml").model_name == "sasrec"
+    runs = {run.id: run for run in ledger.runs()}
+    assert {run.status for run in runs.values()} == {"finished", "failed"}
+    assert runs[killed.id].error == "its process ended"
+
+
+def started(folder, *arguments):
+    command = [sys.executable, "-m", "tastemaker", "tune", "shop.toml", "--minutes", "5", "--out", "search", *arguments]
+    environment = os.environ | {"TASTEMAKER_RUNS": str(folder)}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+
+
+def until(process, beginning):
+    seen = []
+    for line in process.stderr:
+        seen.append(line)
+        if line.startswith(beginning):
+            return
+    pytest.fail("".join(seen))
