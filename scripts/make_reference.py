@@ -24,6 +24,7 @@ from tastemaker.cli.app import app
 from tastemaker.data.config import Columns, DataConfig
 from tastemaker.data.splits import _DEFAULTS as SPLIT_DEFAULTS
 from tastemaker.data.splits import SplitConfig
+from tastemaker.experiment import space
 from tastemaker.experiment.catalogue import catalogue
 from tastemaker.experiment.config import EvaluateSection, RunSection
 from tastemaker.settings import Settings
@@ -58,7 +59,7 @@ def cli() -> str:
     ]
     lines += ["With `--json` the last line of standard output is one object; progress and messages go to standard error.", ""]
     for name, command in _verbs(typer.main.get_command(app)):
-        text = inspect.cleandoc(command.help or "")
+        text = inspect.cleandoc(command.help or "").replace(r"\[", "[")
         lines += [f"## {name}", "", _wanted(text, f"verb {name}"), ""]
         rows = []
         for option in command.params:
@@ -123,6 +124,8 @@ def configuration() -> str:
             *_settings(kind, name),
             "",
         ]
+    lines += ["## [tune]", "", inspect.cleandoc(space.__doc__ or "").partition("\n\n")[2], "", "A range:", ""]
+    lines += [*_settings(space.Range, "tune"), ""]
     lines += ["## [model]", "", "`name` is one of the models below, the other keys are its own.", ""]
     for name in resolve.model_names():
         kind = resolve.model_class(name).Config

@@ -15,6 +15,7 @@ VERBS = [
     ["data", "import"],
     ["data", "describe"],
     ["train"],
+    ["tune"],
     ["evaluate"],
     ["compare"],
     ["recommend"],
@@ -45,6 +46,11 @@ def test_help_of_every_verb_shows_an_example(verb):
     text = result.stdout
     assert "Example" in text
     assert f"tastemaker {' '.join(verb)}" in " ".join(text.split("Example")[1].split())
+
+
+def test_help_shows_the_names_of_sections():
+    text = " ".join(CliRunner().invoke(app, ["evaluate", "--help"]).stdout.split())
+    assert "The [data], [split] and [evaluate] sections count" in text
 
 
 def test_the_verbs_are_those_of_the_help():

@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -96,6 +97,31 @@ def test_parallel_processes_lose_no_row(tmp_path):
     runs = Ledger(tmp_path).runs()
     assert len(runs) == 40
     assert all(run.status == "finished" for run in runs)
+
+
+def test_a_ledger_of_before_there_were_searches_is_taken_over(tmp_path):
+    with sqlite3.connect(tmp_path / "ledger.db") as old:
+        old.execute(
+            """create table runs (
+            id text primary key, folder text not null, model text not null, config_hash text not null, started real not null,
+            finished real, outcome text not null, validation text not null, test text not null, epochs integer, train_seconds real,
+            error text not null)"""
+        )
+        old.execute(
+            "insert into runs values ('a', ?, 'ease', 'h', 1.0, 2.0, 'finished', '{}', '{}', null, 0.5, '')", [str(tmp_path)]
+        )
+    old.close()
+    ledger = Ledger(tmp_path)
+    ledger.begin(Run("b", tmp_path, "ease", "h", 2.0, tuning="search"))
+    assert [(run.id, run.tuning) for run in ledger.runs()] == [("b", "search"), ("a", "")]
+
+
+def test_a_killed_trial_is_no_run_to_go_on_with(tmp_path):
+    ledger = Ledger(tmp_path)
+    (tmp_path / "trial").mkdir()
+    ledger.begin(Run("t", tmp_path / "trial", "ease", "h", 1.0, tuning="search"))
+    assert ledger.runs()[0].status == "unfinished"
+    assert ledger.unfinished("h") is None
 
 
 def test_a_damaged_ledger_is_an_error_that_names_it(tmp_path):

@@ -74,7 +74,7 @@ def test_asymmetry_moves_popular_items_up_or_down(interactions: Interactions) ->
 
 def test_a_setting_without_effect_is_refused() -> None:
     with pytest.raises(ConfigError, match="no asymmetry"):
-        ItemKnn.Config.parse({"similarity": "jaccard", "asymmetry": 0.2})
+        ItemKnn.Config.parse({"similarity": "jaccard", "asymmetry": 0.9})
     with pytest.raises(ConfigError, match="no shrinkage"):
         ItemKnn.Config.parse({"similarity": "dot", "shrinkage": 10})
 
@@ -85,3 +85,10 @@ def test_a_missing_event_lowers_the_score_by_its_contribution(interactions: Inte
     item = int((full - less)[0, 2:].argmax()) + 2
     parts = model.contributions(Query.of(np.array([1]), Histories.of([[3, 5, 9]])), torch.tensor([item]))
     assert float(full[0, item] - less[0, item]) == pytest.approx(float(parts[1]), rel=1e-4)
+
+
+def test_a_saved_config_reads_back_whatever_the_similarity() -> None:
+    config = ItemKnn.Config.parse({"similarity": "jaccard", "shrinkage": 3.0})
+    assert ItemKnn.Config.parse(config.model_dump(mode="json")) == config
+    with pytest.raises(ConfigError, match="asymmetry"):
+        ItemKnn.Config.parse({"similarity": "jaccard", "asymmetry": 0.9})

@@ -52,3 +52,10 @@ def test_each_user_has_at_most_so_many_neighbours(interactions: Interactions) ->
 def test_a_setting_without_effect_is_refused() -> None:
     with pytest.raises(ConfigError, match="no asymmetry"):
         UserKnn.Config.parse({"similarity": "dot", "asymmetry": 0.2})
+
+
+def test_a_saved_config_reads_back_whatever_the_similarity() -> None:
+    config = UserKnn.Config.parse({"similarity": "jaccard", "shrinkage": 3.0})
+    assert UserKnn.Config.parse(config.model_dump(mode="json")) == config
+    with pytest.raises(ConfigError, match="asymmetry"):
+        UserKnn.Config.parse({"similarity": "jaccard", "asymmetry": 0.9})

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tastemaker import __version__
-from tastemaker.cli import ask, data, demo, keys, machine, serve, store, train, versions
+from tastemaker.cli import ask, data, demo, keys, machine, serve, store, train, tune, versions
 from tastemaker.cli.frame import add, group
 
 app = group()
@@ -35,7 +35,18 @@ def tastemaker(
 add(app, demo.demo)
 app.add_typer(_data, name="data")
 add(_data, data.import_, data.describe)
-add(app, train.train, train.evaluate, train.compare, ask.recommend, ask.similar, machine.models, train.runs, machine.doctor)
+add(
+    app,
+    train.train,
+    tune.tune,
+    train.evaluate,
+    train.compare,
+    ask.recommend,
+    ask.similar,
+    machine.models,
+    train.runs,
+    machine.doctor,
+)
 app.add_typer(_versions, name="versions")
 add(_versions, versions.list_, versions.add, versions.promote, versions.rollback)
 add(app, serve.serve)

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -90,4 +91,5 @@ def group(**options: Any) -> typer.Typer:
 def add(app: typer.Typer, *verbs: Callable[..., None]) -> None:
     """Puts verbs into an app under the names of their functions."""
     for verb in verbs:
-        app.command(verb.__name__.rstrip("_"), epilog=getattr(verb, "example", None))(verb)
+        told = (inspect.getdoc(verb) or "").replace("[", r"\[")  # [data] is a section, no style
+        app.command(verb.__name__.rstrip("_"), help=told, epilog=getattr(verb, "example", None))(verb)

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from rich.text import Text
 
 from tastemaker.cli import show
+
+_OF_EACH = 3
+"""lines of a model that are shown of a search"""
+
+
+def print_search(search: dict[str, Any]) -> None:
+    """Prints what `--auto` tried, best first and the best few of each model, and why it chose."""
+    rows, shown = [], Counter[str]()
+    for one in search["tried"]:
+        shown[one["model"]] += 1
+        if shown[one["model"]] <= _OF_EACH:
+            settings = ", ".join(f"{key} {_value(value)}" for key, value in one["settings"].items()) or "defaults"
+            spread = "" if one["metric"] is None else f"± {one['spread']:.4f}"
+            rows.append((one["model"], settings, one["why"], one["metric"], spread, one["epochs"], f"{one['seconds']:.1f}"))
+    columns = ["candidate", "settings", "ended", search["metric"], "95 %", "epochs", "seconds"]
+    show.table(f"Tried in {search['seconds']:.0f} s, by validation", columns, rows, left=3)
+    if len(rows) < len(search["tried"]):
+        print(f"and {len(search['tried']) - len(rows)} more, in report.json")
+    print(f"\n{search['why']}")
+
+
+def _value(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def print_report(report: dict[str, Any]) -> None:

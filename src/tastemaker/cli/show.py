@@ -101,6 +101,37 @@ def training(metric: str = "") -> Iterator[Callable[[Record], None]]:
         yield show
 
 
+@contextmanager
+def searching() -> Iterator[Callable[[float, str, str], None]]:
+    """Shows how a search goes: the share that is over, what is going on, and a line for whatever ended.
+
+    A bar with the time left where standard error is a terminal; the lines everywhere.
+    """
+    if not sys.stderr.isatty():
+
+        def plain(share: float, state: str, line: str) -> None:
+            if line:
+                print(line, file=sys.stderr, flush=True)
+
+        yield plain
+        return
+    columns = (
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console(error=True), transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+
+        def show(share: float, state: str, line: str) -> None:
+            bar.update(task, completed=share, description=state or bar.tasks[0].description)
+            if line:
+                bar.console.print(Text(line))
+
+        yield show
+
+
 def _line(record: Record) -> None:
     if record.complete:
         metric = (

@@ -22,9 +22,12 @@ ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file.
     "tastemaker train shop.toml",
     "tastemaker train shop.toml --set train.epochs=20 --set model.dim=32 --out runs/small --json",
     "tastemaker train shop.toml --store shop.db --promote",
+    "tastemaker train orders.csv --auto --minutes 10",
 )
 def train(
-    config: ConfigFile,
+    config: Annotated[
+        str, typer.Argument(metavar="CONFIG", help="A TOML file; with --auto also a source of events.", show_default=False)
+    ],
     set_: Settings = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="The run's folder; default: a fresh one in runs/.")] = None,
     writer: Annotated[
@@ -42,12 +45,20 @@ def train(
     promote: Annotated[
         bool, typer.Option("--promote", help="With --store: put the version into use if it passes the gate.")
     ] = False,
+    auto: Annotated[bool, typer.Option("--auto", help="Choose the model and its settings, or a blend of models.")] = False,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.05, metavar="N", help="With --auto: for all of it, about; default: 10.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a model as a config says, judge it beside baselines and save it.
 
     The run is a folder with the resolved config, a record per epoch, the report and the artifact (the saved model).
     With --store the sources in [data] are left aside.
+
+    With --auto the config names no model, or there is none at all, only events. Simple baselines and deep models are tried within the
+    minutes given, those behind are given up early, the best are blended if that helps on the validation side, and the winner alone
+    is judged on the test side. The report tells what was tried and why it was chosen.
     """
     from tastemaker import log
     from tastemaker.cli import show
@@ -59,6 +70,18 @@ def train(
     log.configure()
     if store is None and (promote or name is not None):
         raise ConfigError("--promote or --name without --store", expected="--store URL with it")
+    if minutes is not None and not auto:
+        raise ConfigError(
+            "--minutes without --auto", expected="--auto with it", hint="`tastemaker tune` searches settings of one model"
+        )
+    if auto:
+        if store is not None or resume or writer:
+            given = "--store" if store is not None else "--resume" if resume else "--writer"
+            raise ConfigError(
+                f"{given} beside --auto", expected="one of the two", hint="train the config.toml of its run with it"
+            )
+        _train_auto(config, set_ or [], out, 10.0 if minutes is None else minutes, as_json)
+        return
     extra = [f"run.writers={writer!r}".replace("'", '"')] if writer else []
     resolved = read_config(config, [*(set_ or []), *extra])
     with contextlib.ExitStack() as stack:
@@ -91,6 +114,23 @@ def _enter(store: Store, result: RunResult, name: str, *, promote: bool, as_json
         if not as_json:
             print("promoted")
     return {"version": {"name": version.name, "version": version.version, "state": version.state}}
+
+
+def _train_auto(source: str, overrides: list[str], out: Path | None, minutes: float, as_json: bool) -> None:
+    from tastemaker.cli import show
+    from tastemaker.cli.report import print_report, print_search
+    from tastemaker.experiment.auto import read_auto, train_auto
+
+    tree, base = read_auto(source, overrides)
+    with show.searching() as tell:
+        result = train_auto(tree, base, minutes=minutes, out=out, tell=tell)
+    if as_json:
+        show.print_json({**result.to_dict(), "search": result.report["search"]})
+        return
+    print_search(result.report["search"])
+    print()
+    print_report(result.report)
+    print(f"\nrun       {result.folder}\nartifact  {result.artifact}")
 
 
 @example(
@@ -152,11 +192,14 @@ def compare(
         print(f"plot  {plot}")
 
 
-@example("tastemaker runs", "tastemaker runs --json")
-def runs(as_json: Json = False) -> None:
+@example("tastemaker runs", "tastemaker runs --tuning search", "tastemaker runs --json")
+def runs(
+    tuning: Annotated[str | None, typer.Option(metavar="NAME", help="List the trials of a search instead.")] = None,
+    as_json: Json = False,
+) -> None:
     """List the runs: when, which model, how they ended, how well they did.
 
-    An unfinished run is one whose process was killed; `train CONFIG --resume` goes on with it.
+    An unfinished run is one whose process was killed; `train CONFIG --resume` goes on with it. Trials of `tune` are left out unless asked for.
     """
     from datetime import datetime
 
@@ -164,7 +207,8 @@ def runs(as_json: Json = False) -> None:
     from tastemaker.experiment.ledger import Ledger
 
     ledger = Ledger()
-    found = ledger.runs()
+    known = ledger.runs()
+    found = [run for run in known if run.tuning == (tuning or "")]
     if as_json:
         rows: list[dict[str, Any]] = [
             {
@@ -178,18 +222,23 @@ def runs(as_json: Json = False) -> None:
                 "epochs": run.epochs,
                 "train_seconds": run.train_seconds,
                 "error": run.error,
+                "tuning": run.tuning,
             }
             for run in found
         ]
         show.print_json({"runs": rows})
         return
     if not found:
-        print(f"no runs in {ledger.path.parent}; `tastemaker train CONFIG` makes one")
+        none = f"no trials of {tuning!r}" if tuning else "no runs"
+        print(f"{none} in {ledger.path.parent}; `tastemaker {'tune' if tuning else 'train'} CONFIG` makes one")
         return
-    metric = next((name for run in found for name in run.test if name.startswith("ndcg")), "rmse")
+    side = "validation" if tuning else "test"
+    figures = {run.id: run.validation if tuning else run.test for run in found}
+    metric = next((name for one in figures.values() for name in one if name.startswith("ndcg")), "")
+    metric = metric or next((name for one in figures.values() for name in one), "rmse")
     show.table(
         "",
-        ["run", "model", "status", "started", "epochs", "seconds", f"test {metric}", "folder"],
+        ["run", "model", "status", "started", "epochs", "seconds", f"{side} {metric}", "folder"],
         [
             (
                 run.id,
@@ -198,10 +247,13 @@ def runs(as_json: Json = False) -> None:
                 f"{datetime.fromtimestamp(run.started):%Y-%m-%d %H:%M}",
                 run.epochs,
                 run.train_seconds,
-                run.test.get(metric),
+                figures[run.id].get(metric),
                 run.folder,
             )
             for run in found
         ],
         left=4,
     )
+    searches = sorted({run.tuning for run in known} - {""})
+    if searches and not tuning:
+        print(f"\nand trials of {', '.join(searches)}: `tastemaker runs --tuning NAME`")

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tastemaker.data.config import DataConfig
 from tastemaker.data.splits import SplitConfig
 from tastemaker.errors import ConfigError
 from tastemaker.evaluate.evaluator import EvaluateConfig
+from tastemaker.experiment.space import Space, parse_space
 from tastemaker.models.base import Solvable
 from tastemaker.resolve import model_class
 from tastemaker.settings import Settings, expand, override, read_toml, to_toml
@@ -58,6 +59,8 @@ class Config:
     run: RunSection
     base: Path
     """the folder that relative paths start from"""
+    tune: Space = field(default_factory=dict)
+    """what `tastemaker tune` searches; no part of what a run is"""
 
     @classmethod
     def parse(cls, tree: Mapping[str, Any], base: Path | str = ".") -> Config:
@@ -67,9 +70,9 @@ class Config:
             ConfigError: a section or key is unknown (the nearest known one is named), missing, out of range or without effect.
         """
         for name in tree:
-            if name not in _SECTIONS:
-                near = difflib.get_close_matches(name, _SECTIONS, n=1, cutoff=0.5)
-                hint = f"did you mean [{near[0]}]?" if near else f"known sections: {', '.join(_SECTIONS)}"
+            if name not in (*_SECTIONS, _TUNE):
+                near = difflib.get_close_matches(name, (*_SECTIONS, _TUNE), n=1, cutoff=0.5)
+                hint = f"did you mean [{near[0]}]?" if near else f"known sections: {', '.join((*_SECTIONS, _TUNE))}"
                 raise ConfigError(f"unknown section {name!r}", hint=hint)
             if not isinstance(tree[name], Mapping):
                 raise ConfigError(f"{name} = {tree[name]!r}", expected=f"a section [{name}]")
@@ -87,6 +90,8 @@ class Config:
                     f"train.{idle} = {train[idle]!r}, which has no effect: {model['name']} is solved in one step",
                     hint=f"remove train.{idle}",
                 )
+        for part in getattr(settings, "parts", ()):
+            TrainConfig.parse(part.train, f"model.parts.{part.model}.train")
         # given files without validation: some of train chooses, and is then learned from as the protocol of those files has it
         carved = split.kind == "given" and split.validation is None and split.validation_share != 0
         return cls(
@@ -98,6 +103,7 @@ class Config:
             evaluate=EvaluateSection.parse(tree.get("evaluate", {}), "evaluate"),
             run=RunSection.parse(tree.get("run", {}), "run"),
             base=Path(base).resolve(),
+            tune=parse_space(tree.get(_TUNE, {}), kind.Config, issubclass(kind, Solvable)),
         )
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
@@ -132,6 +138,7 @@ class Config:
 
 
 _SECTIONS = ("data", "split", "model", "train", "evaluate", "run")
+_TUNE = "tune"
 _PATHS = {"data": ("events", "items", "users"), "split": ("train", "validation", "test", "negatives"), "run": ("start_from",)}
 
 

@@ -17,6 +17,7 @@ from tastemaker.data.load import ImportReport, import_to, sample_path
 from tastemaker.data.quality import QualityReport
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.experiment import baselines
+from tastemaker.experiment.candidates import IMPERSONAL
 from tastemaker.experiment.config import read_config
 from tastemaker.experiment.explore import explore
 from tastemaker.experiment.ledger import runs_folder
@@ -52,9 +53,6 @@ metrics = ["ndcg", "recall", "hit_rate", "precision", "mrr"]
 ks = [10]
 new_users = "exclude"  # of whom nothing is known, nothing can be told apart
 """
-
-
-_IMPERSONAL = "popularity"
 
 
 @dataclass(frozen=True)
@@ -116,11 +114,12 @@ def choose(place: Place, result: RunResult) -> Choice:
     metric = report["protocol"]["chosen_by"]
     scores = {report["model"]: report["validation"]["metrics"][metric]}
     scores |= {name: rival["validation"]["metrics"][metric] for name, rival in report["baselines"].items()}
-    best = max((name for name in scores if name != _IMPERSONAL), key=lambda name: scores[name])
+    best = max((name for name in scores if name not in IMPERSONAL), key=lambda name: scores[name])
+    first = max(scores, key=lambda name: scores[name])
     told = ", ".join(f"{name} {score:.4f}" for name, score in sorted(scores.items(), key=lambda pair: -pair[1]))
     words = f"{metric} on validation: {told}.\n"
-    if scores.get(_IMPERSONAL, 0) > scores[best]:
-        words += f"{_IMPERSONAL} leads, but says the same to everybody; of the models that tell customers apart "
+    if first != best:
+        words += f"{first} leads, but says the same to everybody; of the models that tell customers apart "
     else:
         words += "Of these "
     if best == report["model"]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tastemaker.errors import TastemakerError
 
-_EXTRAS = {"plot": ["matplotlib"], "postgres": ["psycopg"], "tracking": ["tensorboard", "mlflow", "wandb"]}
+_EXTRAS = {"plot": ["matplotlib"], "postgres": ["psycopg"], "tracking": ["tensorboard", "mlflow", "wandb"], "tune": ["optuna"]}
 _GB = 1 << 30
 
 

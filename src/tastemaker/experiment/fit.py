@@ -11,6 +11,7 @@ import torch
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import Model, Solvable
+from tastemaker.models.blend import Blend
 from tastemaker.resolve import model_class
 from tastemaker.settings import Settings
 from tastemaker.train.config import TrainConfig
@@ -45,7 +46,15 @@ def fit(
     checkpoint: Path | None = None,
     resume: bool = False,
 ) -> Iterator[Record]:
-    """Trains a model in place; see `train`. A solved model yields nothing."""
+    """Trains a model in place; see `train`. A solved model yields nothing, a blend what its parts do, one after the other."""
+    if isinstance(model, Blend):
+        for place, (part, own) in enumerate(zip(model.config.parts, model.models, strict=True)):
+            train_as = TrainConfig.parse(part.train, f"model.parts.{part.model}.train")
+            kept = checkpoint.with_stem(f"{checkpoint.stem}-{place}") if checkpoint else None
+            yield from fit(own, interactions, train_as, validate=validate, checkpoint=kept, resume=resume)
+            own.cpu()  # where those that are solved are
+        model.eval()
+        return
     if isinstance(model, Solvable):
         model.solve(interactions)
         model.eval()

@@ -126,22 +126,31 @@ class Judge:
 
     def chooser(self) -> Callable[[Model], float]:
         """The validation metric as a function of the model, higher better (errors are negated)."""
+        if self.ratings:
+            questions, (base, _) = self._choosing(), metrics.parse(self.metric)
+            return lambda model: -metrics.RATING[base](self._predict(model, questions), questions.truth.values)
+        values = self.values()
+        return lambda model: float(np.mean(values(model)))
+
+    def values(self) -> Callable[[Model], np.ndarray]:
+        """What `chooser` takes the mean of, for models that rank: the validation metric of each user who is asked."""
+        questions, (_, k) = self._choosing(), metrics.parse(self.metric)
+
+        def ranked(model: Model) -> np.ndarray:
+            hits, relevant = metrics.hits_of(self._lists(model, questions, k or 1), questions.truth)
+            return metrics.per_user([self.metric], hits, relevant)[self.metric]
+
+        return ranked
+
+    def _choosing(self) -> Questions:
+        """The validation questions that choices are made by."""
         questions = self.questions("validation")
         if self.config.new_users == "exclude":
             questions = _some(questions, np.flatnonzero(questions.histories.lengths))
         if len(questions) > VALIDATION_USERS:
-            questions = _some(
-                questions, np.sort(np.random.default_rng(0).choice(len(questions), VALIDATION_USERS, replace=False))
-            )
-        base, k = metrics.parse(self.metric)
-        if self.ratings:
-            return lambda model: -metrics.RATING[base](self._predict(model, questions), questions.truth.values)
-
-        def ranked(model: Model) -> float:
-            hits, relevant = metrics.hits_of(self._lists(model, questions, k or 1), questions.truth)
-            return float(np.mean(metrics.per_user([self.metric], hits, relevant)[self.metric]))
-
-        return ranked
+            rows = np.random.default_rng(0).choice(len(questions), VALIDATION_USERS, replace=False)
+            questions = _some(questions, np.sort(rows))
+        return questions
 
     @cached_property
     def _likeness(self) -> sp.csr_matrix:

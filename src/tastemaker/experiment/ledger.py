@@ -18,7 +18,7 @@ from tastemaker.errors import UserError
 _TABLE = """create table if not exists runs (
     id text primary key, folder text not null, model text not null, config_hash text not null, started real not null,
     finished real, outcome text not null, validation text not null, test text not null, epochs integer, train_seconds real,
-    error text not null)"""
+    error text not null, tuning text not null default '')"""
 _LOCK = "lock"
 
 
@@ -45,6 +45,8 @@ class Run:
     epochs: int | None = None
     train_seconds: float | None = None
     error: str = ""
+    tuning: str = ""
+    """the search that the run is a trial of; "" for none"""
 
     @property
     def status(self) -> str:
@@ -63,7 +65,8 @@ class Ledger:
     def begin(self, run: Run) -> None:
         """Enters a run, or marks it as going again when it is known."""
         self._write(
-            """insert into runs values (:id, :folder, :model, :config_hash, :started, null, '', '{}', '{}', null, null, '')
+            """insert into runs
+            values (:id, :folder, :model, :config_hash, :started, null, '', '{}', '{}', null, null, '', :tuning)
             on conflict (id) do update set folder = :folder, outcome = '', finished = null, error = ''""",
             {
                 "id": run.id,
@@ -71,6 +74,7 @@ class Ledger:
                 "model": run.model,
                 "config_hash": run.config_hash,
                 "started": run.started,
+                "tuning": run.tuning,
             },
         )
 
@@ -130,7 +134,8 @@ class Ledger:
 
     def unfinished(self, config_hash: str) -> Run | None:
         """The newest run of that config whose process ended before the run did."""
-        return next((run for run in self.runs() if run.config_hash == config_hash and run.status == "unfinished"), None)
+        mine = (run for run in self.runs() if run.config_hash == config_hash and not run.tuning)
+        return next((run for run in mine if run.status == "unfinished"), None)
 
     @contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
@@ -141,6 +146,8 @@ class Ledger:
             try:
                 connection.execute("begin immediate")
                 connection.execute(_TABLE)
+                if not any(row["name"] == "tuning" for row in connection.execute("pragma table_info(runs)")):
+                    connection.execute("alter table runs add column tuning text not null default ''")  # of an earlier version
                 yield connection
                 connection.execute("commit")
             finally:

@@ -24,7 +24,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -63,12 +63,33 @@ _CHECKPOINT, _REFIT = "checkpoint.safetensors", "refit.safetensors"
 _LEVELS = {"error": logging.WARNING, "warning": logging.WARNING, "note": logging.INFO}
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What whoever asks for a run did already with its very config, so that the run need not do it again."""
+
+    dataset: Dataset
+    split: Split
+    imported: ImportReport
+    model: Model
+    """fitted on the training side"""
+    epochs: int | None
+    """after how many it was best; None for models that are solved"""
+    seconds: float
+    """of training"""
+    rivals: Mapping[str, baselines.Baseline]
+    """baselines that were tuned already, by name"""
+    told: Mapping[str, Any]
+    """more sections for the report"""
+    notes: Sequence[str] = ()
+
+
 def train_run(
     config: Config,
     out: Path | str | None = None,
     *,
     store: Store | None = None,
     resume: bool = False,
+    prepared: Prepared | None = None,
     on_record: OnRecord | None = None,
     ledger: Ledger | None = None,
 ) -> RunResult:
@@ -80,6 +101,7 @@ def train_run(
         store: learn from its events and items instead of `[data]` events, items and users.
         resume: go on with the unfinished run in `out`, or the newest unfinished one of this config. A finished run in `out` is
             returned as it is; where there is nothing to go on with, a fresh run starts.
+        prepared: what is done already.
         on_record: called with each training record.
         ledger: default: the one in `runs_folder()`.
 
@@ -101,7 +123,7 @@ def train_run(
                 data = snapshot.taken(config, store, folder / _DATA)
                 config, source = data.config, {"store_sequence": data.sequence}
                 resuming = resuming and not data.fresh  # a checkpoint goes with its data
-            result, figures = _run(config, folder, run, resuming, on_record, source)
+            result, figures = _run(config, folder, run, resuming, on_record, source, prepared)
         except TastemakerError as error:
             ledger.fail(run.id, str(error))
             raise
@@ -142,9 +164,17 @@ def evaluate_artifact(folder: Path | str, config: Config) -> dict[str, Any]:
 
 
 def _run(
-    config: Config, folder: Path, run: Run, resuming: bool, on_record: OnRecord | None, source: dict[str, Any]
+    config: Config,
+    folder: Path,
+    run: Run,
+    resuming: bool,
+    on_record: OnRecord | None,
+    source: dict[str, Any],
+    prepared: Prepared | None,
 ) -> tuple[RunResult, dict[str, Any]]:
-    dataset, parts, imported = load_parts(config)
+    dataset, parts, imported = (
+        (prepared.dataset, prepared.split, prepared.imported) if prepared is not None else load_parts(config)
+    )
     quality = describe(dataset, parts)
     for problem in quality.problems:
         logger.log(_LEVELS[problem.severity], "%s: %s", problem.message, problem.remedy)
@@ -155,10 +185,10 @@ def _run(
     (folder / _CONFIG).write_text(config.to_toml(), encoding="utf-8")
     writers = open_writers(config.run.writers, run.id, folder, config.to_dict())
 
-    trained = _train(config, model, judge, folder, resuming, writers, on_record)
+    trained = _train(config, model, judge, folder, resuming, prepared, writers, on_record)
     logger.info("judging on the test side")
     test = judge.report(trained.model, "test", trained.learned)
-    rivals, notes = _baselines(config, judge, trained.refitted)
+    rivals, notes = _baselines(config, judge, trained.refitted, prepared.rivals if prepared is not None else {})
     tests = {MODEL: test} | {name: rival.test for name, rival in rivals.items()}
     for name, one in tests.items():
         one.save(folder / REPORTS, name)
@@ -184,6 +214,7 @@ def _run(
                 "threads": torch.get_num_threads(),
                 "device": str(_device(trained.model)),
             },
+            **(prepared.told if prepared is not None else {}),
         }
     )
     for note in report["notes"]:
@@ -197,7 +228,8 @@ def _run(
     )
     _write_whole(folder / REPORT, json.dumps(report, indent=2, allow_nan=False) + "\n")
     for name in (_CHECKPOINT, _REFIT):
-        (folder / name).unlink(missing_ok=True)
+        for left in folder.glob(f"{Path(name).stem}*.safetensors"):  # a blend has one a part
+            left.unlink()
     shutil.rmtree(folder / _DATA, ignore_errors=True)
     summary = {f"test/{name}": value for name, value in test.metrics.items()}
     for writer in writers:
@@ -228,7 +260,14 @@ class _Trained:
 
 
 def _train(
-    config: Config, model: Model, judge: Judge, folder: Path, resuming: bool, writers: list[Writer], on_record: OnRecord | None
+    config: Config,
+    model: Model,
+    judge: Judge,
+    folder: Path,
+    resuming: bool,
+    prepared: Prepared | None,
+    writers: list[Writer],
+    on_record: OnRecord | None,
 ) -> _Trained:
     """Trains with the validation metric after each epoch; then, if asked, again on train + validation."""
     solved, notes, parts = fit.is_solved(model), [], judge.split
@@ -239,11 +278,17 @@ def _train(
             raise ConfigError(
                 "train.refit = true without a validation side", hint="remove train.refit, or let [split] keep validation rows"
             )
-    began = time.perf_counter()
-    for record in fit.fit(model, parts.train, config.train, validate=choose, checkpoint=folder / _CHECKPOINT, resume=resuming):
-        _pass_on(record, judge, writers, on_record)
-    seconds, epochs = time.perf_counter() - began, None
-    if not solved:
+    if prepared is not None:
+        model, epochs, seconds = prepared.model, prepared.epochs, prepared.seconds
+        notes.extend(prepared.notes)
+    else:
+        began = time.perf_counter()
+        for record in fit.fit(
+            model, parts.train, config.train, validate=choose, checkpoint=folder / _CHECKPOINT, resume=resuming
+        ):
+            _pass_on(record, judge, writers, on_record)
+        seconds, epochs = time.perf_counter() - began, None
+    if not solved and prepared is None:
         state = _state(folder / _CHECKPOINT)
         epochs, seconds = state["best_epoch"] or state["epoch"], state["seconds"]
         if choose is not None:
@@ -296,7 +341,9 @@ class _Rival:
         return {"settings": self.settings, "tried": self.tried, "validation": validation, "test": self.test.to_dict()}
 
 
-def _baselines(config: Config, judge: Judge, refitted: bool) -> tuple[dict[str, _Rival], list[str]]:
+def _baselines(
+    config: Config, judge: Judge, refitted: bool, known: Mapping[str, baselines.Baseline]
+) -> tuple[dict[str, _Rival], list[str]]:
     """Each baseline tuned on validation and judged on the same questions; it learns from what the model learned from."""
     if judge.ratings:
         return {}, ["the model predicts values; the baselines rank items, so none is set beside it"]
@@ -306,7 +353,7 @@ def _baselines(config: Config, judge: Judge, refitted: bool) -> tuple[dict[str, 
         if reason := baselines.reason_to_skip(name, judge.dataset):
             notes.append(reason)
             continue
-        tuned = baselines.tune(name, judge.dataset, parts.train, choose)
+        tuned = known.get(name) or baselines.tune(name, judge.dataset, parts.train, choose)
         validation = judge.report(tuned.model, "validation", parts.train) if choose else None
         learned = parts.refit if refitted else parts.train
         model = baselines.solved(name, tuned.settings, judge.dataset, learned) if refitted else tuned.model

@@ -52,7 +52,8 @@ class UserKnn(Model):
         @model_validator(mode="after")
         def _all_have_effect(self) -> Self:
             idle = {"cosine": set(), "jaccard": {"asymmetry"}, "dot": {"asymmetry", "shrinkage"}}[self.similarity]
-            if found := sorted(idle & self.model_fields_set):
+            given = {key for key in idle & self.model_fields_set if getattr(self, key) != type(self).model_fields[key].default}
+            if found := sorted(given):  # a saved config holds its defaults too
                 raise ValueError(f"no {found[0]}: it has no effect on {self.similarity!r}")
             return self
 
