@@ -18,22 +18,22 @@ def _offsets(lengths):
     return torch.tensor([0, *lengths]).cumsum(0)
 
 
+def _as_theirs(cell, values):
+    gates = values.chunk(len(OURS_OF_THEIRS[cell]))
+    return torch.cat([gates[gate] for gate in OURS_OF_THEIRS[cell]])
+
+
+@torch.no_grad()
 def _twins(cell, layers):
     torch.manual_seed(0)
     ours, theirs = Recurrent(cell, 3, 4, layers), LIBRARY[cell](3, 4, layers)
-    with torch.no_grad():
-        for layer in range(layers):
-
-            def gates(values):
-                return torch.cat([values.chunk(len(OURS_OF_THEIRS[cell]))[gate] for gate in OURS_OF_THEIRS[cell]])  # noqa: B023
-
-            getattr(theirs, f"weight_ih_l{layer}").copy_(gates(ours.inputs[layer].weight))
-            getattr(theirs, f"bias_ih_l{layer}").copy_(gates(ours.inputs[layer].bias))
-            getattr(theirs, f"weight_hh_l{layer}").copy_(gates(ours.states[layer]))
-            getattr(theirs, f"bias_hh_l{layer}").zero_()
-            if cell == "gru":
-                ours.resets[layer].uniform_(-1, 1)
-                getattr(theirs, f"bias_hh_l{layer}")[-4:] = ours.resets[layer]
+    for layer in range(layers):
+        getattr(theirs, f"weight_ih_l{layer}").copy_(_as_theirs(cell, ours.inputs[layer].weight))
+        getattr(theirs, f"bias_ih_l{layer}").copy_(_as_theirs(cell, ours.inputs[layer].bias))
+        getattr(theirs, f"weight_hh_l{layer}").copy_(_as_theirs(cell, ours.states[layer]))
+        getattr(theirs, f"bias_hh_l{layer}").zero_()
+        if cell == "gru":
+            getattr(theirs, f"bias_hh_l{layer}")[-4:] = ours.resets[layer].uniform_(-1, 1)
     return ours, theirs
 
 
@@ -42,7 +42,7 @@ def _twins(cell, layers):
 def test_states_and_gradients_are_those_of_the_library_for_each_row_alone(cell, layers):
     ours, theirs = _twins(cell, layers)
     offsets = _offsets([3, 0, 7, 1, 7, 0])
-    tokens, other = torch.randn(18, 3, requires_grad=True), None
+    tokens = torch.randn(18, 3, requires_grad=True)
     pull = torch.randn(18, 4)
     found = ours(tokens, Steps.of(offsets))
     rows = tokens.split(offsets.diff().tolist())
