@@ -21,11 +21,11 @@ from tastemaker.settings import Settings
 class GRU4Rec(SequenceModel):
     """Session-based recommendations with recurrent neural networks (Hidasi et al. 2016; Hidasi & Karatzoglou 2018).
 
-    A user is the network's state after the newest event, mapped to the size of an item; an item is its embedding, by default the same one
-    that the network reads (the constrained embedding of the second paper). `bpr_max` and `top1_max` are the papers' losses, and
-    `cell` chooses their gated recurrent unit, a long short-term memory or a plain recurrent network. Deviations: cross-entropy over the whole catalogue by default; a step
-    sees whole histories instead of parallel slices of them, so gradients reach back to the first event; a layer norm on the embeddings; no bias of items, which
-    the state says as well.
+    A user is the network's state after the newest event, mapped to the size of an item; an item is its embedding, by default the
+    same that the network reads (the constrained embedding of the second paper). `bpr_max` and `top1_max` are the papers' losses, and
+    `cell` chooses their gated recurrent unit, a long short-term memory or a plain recurrent network. Deviations: cross-entropy over
+    the whole catalogue by default; a step sees whole histories instead of slices of them, so gradients reach back to the first
+    event; a layer norm on the embeddings; no bias of items, which the state can say as well.
 
     Every history begins with a learned start token, so the first event is a target too and a user with nothing gets a list.
     """

@@ -27,10 +27,10 @@ class LARES(SequenceModel):
     look back at the whole history from the intent of the hop before, so one sharpens over the hops while no weight is added.
 
     Of the models that refine an intent in several looks at the history this one takes the step furthest. STAMP (Liu et al. 2018) looks
-    once; memory networks (Sukhbaatar et al. 2015; Ebesu et al. 2018) refine the question over the same memory, one vector a user; here the memory,
-    every event in the light of those before it, is refined as well. Deviations: hops begin at zero instead of a random draw, so
-    that equal questions have equal answers; trained by the next item alone, without the paper's contrast of two trajectories and
-    without its reinforcement learning afterwards; positions count from the newest event.
+    once; memory networks (Sukhbaatar et al. 2015; Ebesu et al. 2018) refine one vector a user over a memory that stays as it is; here
+    the memory, every event in the light of those before it, is refined as well. Deviations: hops begin at zero instead of a random
+    draw, so that equal questions have equal answers; trained by the next item alone, without the paper's contrast of two
+    trajectories and its reinforcement learning afterwards; positions count from the newest event.
 
     Every history begins with a learned start token, so the first event is a target too and a user with nothing gets a list.
     """

@@ -21,13 +21,13 @@ from tastemaker.settings import Settings
 class SRGNN(SequenceModel):
     """Session-based recommendation with graph neural networks (Wu et al. 2019).
 
-    A gated graph network refines the items of a history along its steps. With v_1 … v_t the refined items in the order of the events, a user is
-    W [v_t ; Σ_j q·σ(W₁ v_t + W₂ v_j + c) v_j], the present and the general interest; an item is its embedding. The sum is over
-    events, as in the authors' code, so an item met twice counts twice. Deviations: a step taken twice is two edges in the means, as the paper has it and the
-    code has not; a layer norm and dropout on the embeddings; all prefixes of a batch are one graph.
+    A gated graph network refines the items of a history along its steps. With v_1 … v_t the refined items in the order of the
+    events, a user is W [v_t ; Σ_j q·σ(W₁ v_t + W₂ v_j + c) v_j], the present and the general interest; an item is its embedding.
+    The sum is over events, as in the authors' code, so an item met twice counts twice; a step taken twice is two edges in the
+    means, as in the paper and not in their code. Deviations: a layer norm on the embeddings, and dropout.
 
-    The graph of each prefix is a graph of its own, so cost grows with the squared length of a history: made for sessions. A user with nothing is a
-    learned vector, which is what the first event is asked from.
+    Each prefix has a graph of its own, so cost grows with the squared length of a history: made for sessions. A user with nothing
+    is a learned vector, which is what the first event is asked from.
     """
 
     class Config(Settings):

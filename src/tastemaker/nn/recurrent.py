@@ -6,9 +6,9 @@
 | `lstm` | o, i, f = σ(a + s), g = tanh(a + s), m ← f m + i g, h ← o tanh m  (Hochreiter & Schmidhuber 1997; Gers 2000) |
 | `rnn`  | h ← tanh(a + s)                                                                            (Elman 1990)    |
 
-The loop over steps costs a call or two of each operation a step, whatever the number of rows, so there is little in it: W x is one product
-before it; on the way back all slopes are known beforehand, and the gradient of U is one product after it. Torch's own packed networks
-take about six times as long on a CPU where rows are long and few.
+The loop over steps costs the same few calls a step however few the rows, so there is little in it: W x is one product before it; on the
+way back all slopes are known beforehand, and the gradient of U is one product after it. On a CPU torch's own packed networks take about
+three times as long where rows are long and few.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Cell = Literal["gru", "lstm", "rnn"]
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """A plan that puts packed tokens in the order of their steps: all first ones, then all second ones, the longest row first in each."""
+    """A plan that puts packed tokens in the order of their steps: all first ones, all second ones, …; the longest row first in each."""
 
     counts: list[int]
     """rows that have a token at each step"""

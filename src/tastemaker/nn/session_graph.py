@@ -30,8 +30,8 @@ class SessionGraphs:
     def of(cls, items: Tensor, offsets: Tensor, first: np.ndarray, lengths: np.ndarray) -> SessionGraphs:
         """A graph for each stretch `first[g]:first[g] + lengths[g]` of packed `items` (events,); lengths are 1 or more.
 
-        `first` are beginnings of the rows that `offsets` (rows + 1,) divides the events into. Stretches may overlap: they make graphs of
-        their own.
+        `first` are beginnings of the rows that `offsets` (rows + 1,) divides the events into. Stretches may overlap: each makes a
+        graph of its own.
         """
         bounds, codes = offsets.cpu().numpy(), items.cpu().numpy()
         rows = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
@@ -58,8 +58,8 @@ class SessionGraphs:
 class GatedGraph(nn.Module):
     """A gated graph network (Li et al. 2016) over both directions of the edges, as in SR-GNN (Wu et al. 2019, eq. 1 to 5).
 
-    In a step each node hears the mean of what it was reached from and the mean of what it led to, each through a map of its own, and a gated
-    recurrent unit takes that in.
+    In a step each node hears the mean of what it was reached from and the mean of what it led to, each through a map of its own,
+    and a gated recurrent unit takes that in.
     """
 
     def __init__(self, dim: int, steps: int) -> None:
