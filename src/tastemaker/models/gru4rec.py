@@ -1,0 +1,88 @@
+"""GRU4Rec: a recurrent network that reads the user's history event by event."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from tastemaker.data.habits import sparse_dropout, usual_length
+from tastemaker.data.interactions import Interactions
+from tastemaker.data.schema import FeatureSchema
+from tastemaker.models.base import Query, SequenceModel
+from tastemaker.nn.dropout import Dropout
+from tastemaker.nn.opened import Opened
+from tastemaker.nn.recurrent import Cell, Recurrent, Steps
+from tastemaker.settings import Settings
+
+
+class GRU4Rec(SequenceModel):
+    """Session-based recommendations with recurrent neural networks (Hidasi et al. 2016; Hidasi & Karatzoglou 2018).
+
+    A user is the network's state after the newest event, mapped to the size of an item; an item is its embedding, by default the
+    same that the network reads (the constrained embedding of the second paper). `bpr_max` and `top1_max` are the papers' losses, and
+    `cell` chooses their gated recurrent unit, a long short-term memory or a plain recurrent network. Deviations: cross-entropy over
+    the whole catalogue by default; a step sees whole histories instead of slices of them, so gradients reach back to the first
+    event; a layer norm on the embeddings; no bias of items, which the state can say as well.
+
+    Every history begins with a learned start token, so the first event is a target too and a user with nothing gets a list.
+    """
+
+    class Config(Settings):
+        """Settings of `gru4rec`."""
+
+        dim: int = Field(64, gt=0, description="size of item and user vectors")
+        hidden: int = Field(128, gt=0, description="size of the network's state")
+        cell: Cell = Field("gru", description="gru, lstm or rnn (a plain tanh of input and state)")
+        layers: int = Field(1, ge=1, description="recurrent layers")
+        constrained: bool = Field(True, description="items have one embedding, read and recommended; false: one for each")
+        max_length: int = Field(200, ge=1, description="newest events of a history that are read; unset: what the data needs")
+        init: float = Field(0.02, gt=0, description="standard deviation of the first embeddings")
+        dropout_embedding: float = Field(0.2, ge=0, lt=1, description="of what the network reads; unset: more on sparser data")
+        dropout_hidden: float = Field(0.2, ge=0, lt=1, description="of each layer's states; unset: more on sparser data")
+
+    solves = ("chain",)
+    config: Config
+    train_defaults: ClassVar[dict[str, Any]] = {"learning_rate": 0.002, "schedule": "linear", "warmup": 200, "slide": True}
+
+    def __init__(self, config: Config, schema: FeatureSchema) -> None:
+        super().__init__(config, schema)
+        self.item_embedding = nn.Embedding(schema.num_items, config.dim)
+        self.output_embedding = None if config.constrained else nn.Embedding(schema.num_items, config.dim)
+        self.start = nn.Parameter(torch.randn(config.dim) * config.init)
+        self.norm_input = nn.LayerNorm(config.dim)
+        self.recurrent = Recurrent(config.cell, config.dim, config.hidden, config.layers, config.dropout_hidden)
+        self.decode = nn.Linear(config.hidden, config.dim)
+        self.dropout_embedding, self.dropout_hidden = Dropout(config.dropout_embedding), Dropout(config.dropout_hidden)
+        for module in (self.item_embedding, self.output_embedding):
+            if module is not None:
+                nn.init.normal_(module.weight, std=config.init)
+
+    @classmethod
+    def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
+        """Length: what 19 of 20 users need, 10 … 200. Dropout: .5 where items have 16 events each, down to .1 where they have 100."""
+        dropout = sparse_dropout(interactions)
+        chosen = {"max_length": usual_length(interactions), "dropout_embedding": dropout, "dropout_hidden": dropout}
+        return config.model_copy(update={key: value for key, value in chosen.items() if key not in config.model_fields_set})
+
+    def encode_before(self, query: Query) -> Tensor:
+        return self._decoded(self._states(Opened.before(query.items, query.offsets)))
+
+    def encode_user(self, query: Query) -> Tensor:
+        query = query.known().last(self.config.max_length)
+        opened = Opened.after(query.items, query.offsets)
+        return self._decoded(self._states(opened).index_select(0, opened.newest))
+
+    def _states(self, opened: Opened) -> Tensor:
+        """The network's state after each token."""
+        tokens = self.norm_input(opened.vectors(self.item_embedding.weight, self.start))
+        return self.recurrent(self.dropout_embedding(tokens), Steps.of(opened.offsets))
+
+    def _decoded(self, states: Tensor) -> Tensor:
+        return self.decode(self.dropout_hidden(states))
+
+    def encode_item(self, codes: Tensor | None = None) -> Tensor:
+        table = self.item_embedding if self.output_embedding is None else self.output_embedding
+        return table.weight if codes is None else table(codes)
