@@ -138,7 +138,8 @@ class Judge:
 
     def _lists(self, model: Model, questions: Questions, k: int) -> np.ndarray:
         users, histories = _as_known(model, questions)
-        exclude = histories if self.config.filter_seen else None
+        seen = replace(questions.seen, items=_within(questions.seen.items, model.schema.num_items))
+        exclude = seen if self.config.filter_seen else None
         return retrieve(model, users, histories, k, exclude=exclude, batch_size=self.config.batch_size).codes
 
     def _predict(self, model: Model, questions: Questions) -> np.ndarray:
@@ -182,7 +183,13 @@ def recoded(dataset: Dataset, split: Split, users: Vocabulary, items: Vocabulary
 
 
 def _some(questions: Questions, rows: np.ndarray) -> Questions:
-    return Questions(questions.users[rows], questions.histories.take(rows), questions.truth.take(rows), questions.trained[rows])
+    return Questions(
+        questions.users[rows],
+        questions.histories.take(rows),
+        questions.truth.take(rows),
+        questions.trained[rows],
+        questions.seen.take(rows),
+    )
 
 
 def _as_known(model: Model, questions: Questions) -> tuple[np.ndarray, Histories]:
