@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from tastemaker.nn.regressions import Groups, MeanProduct, SparseRegression, normal_gamma, precision_of
+from tastemaker.nn.regressions import RATE, Groups, MeanProduct, SparseRegression, normal_gamma, precision_of
 
 
 def _problem(seed=0, groups=7, others=9, dim=3, rows=60):
@@ -113,5 +113,5 @@ def test_means_and_precisions_drawn_are_those_of_many_values():
 def test_a_precision_without_values_is_that_of_its_prior():
     draw = np.random.default_rng(5)
     drawn = [float(precision_of(np.zeros((0, 1)), draw)[0]) for _ in range(4000)]
-    assert np.mean(drawn) == pytest.approx(1.0, abs=0.08)  # Gamma(1, 1) has mean and standard deviation 1
-    assert np.std(drawn) == pytest.approx(1.0, abs=0.1)
+    assert np.mean(drawn) == pytest.approx(1 / RATE, rel=0.08)  # Gamma(1, rate) has mean and standard deviation 1 / rate
+    assert np.std(drawn) == pytest.approx(1 / RATE, rel=0.1)

@@ -27,8 +27,8 @@ class Bfm(RetrievalModel):
     Rendle 2012, "Factorization machines with libFM" (§5.3, MCMC), and Rendle, Zhang & Koren 2019, "On the difficulty of evaluating
     baselines" (Bayesian timeSVD++ flipped). A user's (p_u, b_u) is normal around a sum over the items they rated, divided by √ of their
     number, whatever the rating was (SVD++), and an item's (q_i, b_i) around such a sum over its users ("flipped"). s_w(u, t) is how
-    the user rates in the stretch of `sessions[w]` minutes that t is in. Values are scaled to variance 1; priors are weak (Gamma(1, 1)
-    for every precision), so there is nothing to tune but size.
+    the user rates in the stretch of `sessions[w]` minutes that t is in. Values are scaled to variance 1; priors are weak
+    (Gamma(1, .01) for every precision), so there is nothing to tune but size.
 
     Deviations. Vectors of a user, or of an item, are drawn as a whole given all others, not number by number, and those of the
     implicit sets as by Simm et al. 2017 (Macau), so draws forget the start sooner. Interactions within the user's side, or the item's,
@@ -37,15 +37,15 @@ class Bfm(RetrievalModel):
     of users' means given the rest (Rao-Blackwell).
 
     A user unseen in training gets the mean given the history, with the mean and covariance of all training users as prior; one with
-    nothing gets the mean user. Predicted values stay inside the range seen in training; where the moment asked about is not known or in
-    no stretch of a rating, s is 0. For ratings: events without values leave nothing to predict.
+    nothing gets the mean user. Predicted values stay inside the range seen in training. Where the moment asked about is not known, or in
+    no stretch with a rating of the user, s is the user's mean over all ratings. For ratings: events without values leave nothing to predict.
     """
 
     class Config(Settings):
         """Settings of `bfm`."""
 
         dim: int = Field(32, gt=0, description="size of a draw's user and item vectors")
-        rank: int = Field(96, gt=0, description="size of the vectors that the average over draws is kept in")
+        rank: int = Field(64, gt=0, description="size of the vectors that the average over draws is kept in")
         burn_in: int = Field(60, ge=0, description="draws left out at the beginning")
         draws: int = Field(200, gt=0, description="draws averaged")
         implicit: bool = Field(True, description="what was rated, whatever the value, says something of user and item")
@@ -100,8 +100,9 @@ class Bfm(RetrievalModel):
         config, values = self.config, interactions.value.astype(np.float64)
         middle, scale = float(values.mean()), float(values.std()) or 1.0
         generator = np.random.default_rng(config.seed)
-        chain = _Chain(self.config, self.schema, interactions, (values - middle) / scale, generator)
-        product, biases, noise = MeanProduct(config.rank), [torch.zeros(size) for size in self._sizes], 0.0
+        chain = _Chain(config, self.schema, interactions, (values - middle) / scale, generator)
+        sizes = self.schema.num_users, self.schema.num_items
+        product, biases, noise = MeanProduct(config.rank), [torch.zeros(size) for size in sizes], 0.0
         shifts = [torch.zeros_like(one.shifts) for one in chain.sessions]
         for number in range(config.burn_in + config.draws):
             users = chain.step()
@@ -112,21 +113,17 @@ class Bfm(RetrievalModel):
                 for sums, session in zip(shifts, chain.sessions, strict=True):
                     sums += session.means / config.draws
                 noise += chain.noise_precision / config.draws
+        usual = self._set_sessions(chain, [scale * one for one in shifts])
         left, right = (side * scale**0.5 for side in product.factors())
-        ones = [torch.ones(size, 1) for size in self._sizes]
-        self.user_vectors = torch.cat([left, biases[0].unsqueeze(1) * scale + middle, ones[0]], dim=1)
-        self.item_vectors = torch.cat([right, ones[1], biases[1].unsqueeze(1) * scale], dim=1)
+        ones = [torch.ones(size) for size in sizes]
+        user_bias = middle + scale * biases[0] + usual
+        self.user_vectors = torch.cat([left, torch.stack([user_bias, ones[0]], dim=1)], dim=1)
+        self.item_vectors = torch.cat([right, torch.stack([ones[1], scale * biases[1]], dim=1)], dim=1)
         self.noise_precision = torch.tensor(noise / scale**2)
         self.low, self.high = torch.tensor(values.min()).float(), torch.tensor(values.max()).float()
-        self.trained = torch.zeros(self.schema.num_users, dtype=torch.bool)
-        self.trained[torch.from_numpy(np.unique(interactions.user)).long()] = True
+        self.trained = torch.zeros(sizes[0], dtype=torch.bool)
+        self.trained[chain.user] = True
         self._set_prior(self.user_vectors[self.trained][:, :-1])
-        self.bounds = torch.tensor([0, *np.cumsum([len(one.keys) for one in chain.sessions])], dtype=torch.int64)
-        if not chain.sessions:
-            self.bounds = torch.zeros(len(config.sessions) + 1, dtype=torch.int64)
-        empty = [torch.zeros(0, dtype=torch.int64)], [torch.zeros(0)]
-        self.stretches = torch.cat([torch.from_numpy(one.keys) for one in chain.sessions] or empty[0])
-        self.shifts = torch.cat(shifts or empty[1]) * scale
 
     def encode_item(self, codes: Tensor | None = None) -> Tensor:
         return self.item_vectors.clone() if codes is None else self.item_vectors[codes]
@@ -151,9 +148,19 @@ class Bfm(RetrievalModel):
                     found = found + torch.where(keys[near] == asked, self.shifts[self.bounds[place] + near], 0.0)
         return found.clamp(self.low, self.high)
 
-    @property
-    def _sizes(self) -> tuple[int, int]:
-        return self.schema.num_users, self.schema.num_items
+    def _set_sessions(self, chain: _Chain, shifts: list[Tensor]) -> Tensor:
+        """Sets the stretches of time; what is usual for a user, (num_users,), is left to the bias, where no time is asked about."""
+        usual = torch.zeros(self.schema.num_users)
+        counts = torch.bincount(chain.user, minlength=len(usual)).clamp_min(1)
+        for session, values in zip(chain.sessions, shifts, strict=True):
+            mean = torch.zeros_like(usual).index_add_(0, chain.user, values[session.owner]) / counts
+            values -= mean[session.keys >> 34]
+            usual += mean
+        sizes = [len(one.keys) for one in chain.sessions] or [0] * len(self.config.sessions)
+        self.bounds = torch.tensor([0, *sizes]).cumsum(0)
+        self.stretches = torch.cat([torch.zeros(0, dtype=torch.int64), *(one.keys for one in chain.sessions)])
+        self.shifts = torch.cat([torch.zeros(0), *shifts])
+        return usual
 
     def _set_prior(self, users: Tensor) -> None:
         """Mean and precision of the rows of `users`; the covariance's diagonal is raised a little, so that it can be inverted."""
@@ -195,16 +202,18 @@ class _Side:
             lengths = np.bincount(owner, minlength=sizes[0])
             shares = (1 / np.sqrt(lengths[owner])).astype(np.float32)
             self.implicit = SparseRegression(sp.csr_matrix((shares, (owner, other)), shape=sizes))
-            self.coefficients = np.zeros((sizes[1], dim), np.float32)
+            self.weights = np.full(dim, 10, np.float32)
+            """the precision of what each feature adds"""
 
     def prior(self, vectors: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Draws what `vectors` are normal around, (size, dim), and their precision, (dim,)."""
-        middle, precision = normal_gamma(vectors - self.around, generator)
+        middle, self.precision = normal_gamma(vectors - self.around, generator)
         if self.implicit is not None:
-            weights = precision_of(self.coefficients, generator)
-            self.coefficients = self.implicit.draw((vectors - middle).numpy(), precision.numpy(), weights, generator)
-            self.around = torch.from_numpy(self.implicit.features @ self.coefficients)
-        return self.around + middle, precision
+            goal = (vectors - middle).numpy()
+            coefficients = self.implicit.draw(goal, self.precision.numpy(), self.weights, generator)
+            self.around = torch.from_numpy(self.implicit.features @ coefficients)
+            self.weights = precision_of(coefficients, generator)
+        return self.around + middle, self.precision
 
 
 @dataclass(eq=False)
@@ -213,12 +222,14 @@ class _Session:
 
     owner: Tensor
     """int64 (rows,): the stretch of each row"""
-    keys: np.ndarray
+    keys: Tensor
     """int64 (stretches,), ascending"""
     counts: Tensor = field(init=False)
     shifts: Tensor = field(init=False)
     means: Tensor = field(init=False)
     """of the shifts, given all else"""
+    precision: float = 10.0
+    """of the shifts"""
 
     def __post_init__(self) -> None:
         self.counts = torch.bincount(self.owner, minlength=len(self.keys)).float()
@@ -227,12 +238,12 @@ class _Session:
     def step(self, rest: Tensor, noise_precision: float, generator: np.random.Generator) -> Tensor:
         """Draws the shifts given what the rest of the model leaves, (rows,), and returns what is left then."""
         rest = rest + self.shifts[self.owner]
-        own = float(precision_of(self.shifts.numpy()[:, None], generator)[0])
-        precision = own + noise_precision * self.counts
+        precision = self.precision + noise_precision * self.counts
         sums = torch.zeros_like(self.counts).index_add_(0, self.owner, rest)
         self.means = noise_precision * sums / precision
         noise = torch.from_numpy(generator.standard_normal(len(self.keys), dtype=np.float32))
         self.shifts = self.means + noise / precision.sqrt()
+        self.precision = float(precision_of(self.shifts.numpy()[:, None], generator)[0])
         return rest - self.shifts[self.owner]
 
 
@@ -253,8 +264,8 @@ class _Chain:
         self.noise_precision = 1.0
         self.sessions = []
         for minutes in config.sessions if rows.has_times else ():
-            keys, owner = np.unique(_keys(self.user, torch.from_numpy(rows.time), minutes).numpy(), return_inverse=True)
-            self.sessions.append(_Session(torch.from_numpy(owner), keys))
+            keys, owner = torch.unique(_keys(self.user, torch.from_numpy(rows.time), minutes), return_inverse=True)
+            self.sessions.append(_Session(owner, keys))
 
     def step(self) -> Tensor:
         """Draws everything anew, a part at a time given the rest; returns the users' means given the items, (users, dim + 1)."""

@@ -11,6 +11,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+RATE = 0.01
+"""Of the Gamma(1, rate) prior of every precision: weak where values are of size 1, whether they are few or their variance small."""
 _BLOCK = 1 << 22  # float32 numbers of a block
 
 
@@ -178,17 +180,17 @@ class MeanProduct:
 def normal_gamma(values: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
     """A draw of mean and precision of each column of normal `values`, (n, dim), with a weak prior for values of size about 1.
 
-    Precision ~ Gamma(1, rate 1), mean ~ N(0, 1 / precision), as in libFM (Rendle 2012, §5.3).
+    Precision ~ Gamma(1, `RATE`), mean ~ N(0, 1 / precision), as in libFM (Rendle 2012, §5.3), where the rate is 1.
     """
     count, mean = len(values), values.mean(0).double().numpy()
     spread = (values - values.mean(0)).double().square().sum(0).numpy()
-    rate = 1 + spread / 2 + count * mean**2 / (2 * (1 + count))
+    rate = RATE + spread / 2 + count * mean**2 / (2 * (1 + count))
     precision = generator.gamma(1 + count / 2, 1 / rate)
     drawn = count * mean / (1 + count) + generator.standard_normal(len(mean)) / np.sqrt((1 + count) * precision)
     return torch.from_numpy(drawn).float(), torch.from_numpy(precision).float()
 
 
 def precision_of(values: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """A draw of the precision of each column of normal `values` with mean 0, (n, columns); its prior is Gamma(1, rate 1)."""
+    """A draw of the precision of each column of normal `values` with mean 0, (n, columns); its prior is Gamma(1, `RATE`)."""
     squares = np.square(values, dtype=np.float64).sum(axis=0)
-    return generator.gamma(1 + len(values) / 2, 1 / (1 + squares / 2)).astype(np.float32)  # type: ignore[no-any-return]
+    return generator.gamma(1 + len(values) / 2, 1 / (RATE + squares / 2)).astype(np.float32)  # type: ignore[no-any-return]
