@@ -158,8 +158,12 @@ class Judge:
                 rows = slice(start, start + _CHUNK_ROWS)
                 asked, places = np.unique(owner[rows], return_inverse=True)
                 query = Query.of(users[asked], histories.take(asked)).to(tensor.device)
-                truth = (items[rows], torch.from_numpy(places), None if times is None else times[rows])
-                found = model.score_each(query, *(None if one is None else one.to(tensor.device) for one in truth))
+                found = model.score_each(
+                    query,
+                    items[rows].to(tensor.device),
+                    torch.from_numpy(places).to(tensor.device),
+                    None if times is None else times[rows].to(tensor.device),
+                )
                 predicted[rows] = found.float().cpu().numpy()
         return predicted
 

@@ -95,9 +95,8 @@ class SVDpp(RetrievalModel):
         return self._with_bias(own + around, bias)
 
     def encode_item(self, codes: Tensor | None = None) -> Tensor:
-        vectors, bias = self.item_embedding.weight, self.item_bias
-        if codes is not None:
-            vectors, bias = vectors[codes], bias[codes]
+        vectors: Tensor = self.item_embedding.weight if codes is None else self.item_embedding(codes)
+        bias: Tensor = self.item_bias if codes is None else self.item_bias[codes]
         return torch.cat([vectors, torch.ones_like(bias).unsqueeze(-1), bias.unsqueeze(-1)], dim=-1)
 
     def score_each(self, query: Query, items: Tensor, rows: Tensor | None = None, times: Tensor | None = None) -> Tensor:
