@@ -23,7 +23,7 @@ class SVDpp(RetrievalModel):
     is asked for is left out of N(u), as it will be whenever a rating is still to be given; the paper leaves it in, and adds the items
     whose ratings are to be predicted.
 
-    N(u) is the history in the query, so it may have grown since training. A user unseen in training gets p_u and b_u by ridge
+    N(u) is the history in the query, so it may have grown since training; in training it is that of the training side. A user unseen in training gets p_u and b_u by ridge
     regression of their ratings on the item vectors, one with nothing gets μ + b_i. Predicted values stay inside the range seen in
     training. For ratings: where all values are equal the scores are too.
     """
@@ -36,7 +36,7 @@ class SVDpp(RetrievalModel):
         dropout: float = Field(0.3, ge=0, lt=1, description="of user vectors")
         fold_in_regularization: float = Field(5.0, gt=0, description="ridge of users unseen in training")
 
-    learns_from = "baskets"
+    learns_from = "pairs"
     train_defaults: ClassVar = {
         "loss": "squared_error",
         "optimizer": "adam",
@@ -74,19 +74,20 @@ class SVDpp(RetrievalModel):
         self.mean.copy_(values.mean())
         self.low.copy_(values.min())
         self.high.copy_(values.max())
+        self._histories = interactions.histories(self.schema.num_users)
 
     def encode_batch(self, batch: Batch) -> Encoded:
-        query, rows = batch.query, batch.rows
-        assert rows is not None
-        total, count = self._rated(query)
-        rest = (count[rows] - 1).clamp_min(1).rsqrt().unsqueeze(1)
-        vectors = self.user_embedding(query.users)[rows] + (total[rows] - self.rated_embedding(batch.targets)) * rest
-        return Encoded(self._with_bias(self.dropout(vectors), self.user_bias[query.users][rows]))
+        users, rows = torch.unique(batch.query.users, return_inverse=True)
+        rated = Query.of(users.cpu().numpy(), self._histories.take(users.cpu().numpy())).to(users.device)
+        total, count = self._rated(rated)
+        rest = (total[rows] - self.rated_embedding(batch.targets)) * (count[rows] - 1).clamp_min(1).rsqrt().unsqueeze(1)
+        vectors = self.user_embedding(batch.query.users) + rest
+        return Encoded(self._with_bias(self.dropout(vectors), self.user_bias.index_select(0, batch.query.users)))
 
     def encode_user(self, query: Query) -> Tensor:
         total, count = self._rated(query)
         around = total * count.clamp_min(1).rsqrt().unsqueeze(1)
-        own, bias = self.user_embedding(query.users), self.user_bias[query.users]
+        own, bias = self.user_embedding(query.users), self.user_bias.index_select(0, query.users)
         trained = self.trained[query.users]
         if not bool(trained.all()):
             folded = self._fold_in(query, around)
