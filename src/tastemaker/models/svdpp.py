@@ -23,9 +23,9 @@ class SVDpp(RetrievalModel):
     is asked for is left out of N(u), as it will be whenever a rating is still to be given; the paper leaves it in, and adds the items
     whose ratings are to be predicted.
 
-    N(u) is the history in the query, so it may have grown since training; in training it is that of the training side. A user unseen in training gets p_u and b_u by ridge
-    regression of their ratings on the item vectors, one with nothing gets μ + b_i. Predicted values stay inside the range seen in
-    training. For ratings: where all values are equal the scores are too.
+    N(u) is the history in the query, so it may have grown since training; in training it is all that the user rated. A user unseen in
+    training gets p_u and b_u by ridge regression of the ratings in the history on the item vectors; one with nothing gets μ + b_i.
+    Predicted values stay inside the range seen in training. For ratings: where all values are equal the scores are too.
     """
 
     class Config(Settings):
