@@ -87,6 +87,18 @@ def test_given_files_label_their_rows(tmp_path):
         load_dataset(DataConfig(), tmp_path, {"test": "test.csv"})
 
 
+def test_given_files_may_each_stand_for_a_kind_of_behaviour(tmp_path):
+    for name, rows in {"buys": "a,1\nb,2\n", "carts": "a,3\n", "asked": "a,2\n"}.items():
+        (tmp_path / f"{name}.csv").write_text("user,item\n" + rows)
+    files = {"train": {"buy": "buys.csv", "cart": "carts.csv"}, "test": {"buy": "asked.csv"}}
+    rows = load_dataset(DataConfig(kinds={"buy": 1.0, "cart": 0.3}), tmp_path, files)[0].interactions
+    assert [rows.kinds[kind] for kind in rows.kind] == ["buy", "cart", "buy", "buy"]
+    assert rows.side.tolist() == [TRAIN, TRAIN, TEST, TRAIN]
+    assert rows.weight.tolist() == pytest.approx([1, 0.3, 1, 1])
+    alone = load_dataset(DataConfig(kinds={"buy": 1.0}), tmp_path, files)[0].interactions
+    assert len(alone) == 3
+
+
 def test_given_prefixes_are_fold_in_rows(tmp_path):
     pq.write_table(pa.table({"item_ids": [[1, 2], [2, 3]]}), tmp_path / "train.parquet")
     pq.write_table(pa.table({"history": [[3, 1], [2]], "item_id": [2, 1]}), tmp_path / "test.parquet")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -275,6 +276,24 @@ def test_given_sides_are_kept_and_validation_is_carved_only_where_missing():
     assert bare.side.tolist() == [0, 0, 2, 0, 2, 0]  # the input stays as it was
 
 
+def test_only_the_kinds_of_behaviour_that_test_asks_for_are_carved_and_count_as_seen():
+    buy, cart = 0, 1
+    table = rows([2, 2, 2, 2, 3, 3, 3], np.arange(7) + 1, [2, 3, 4, 5, 2, 3, 4], side=[0, 0, 0, 2, 0, 0, 0])
+    table = replace(table, kind=np.array([buy, buy, cart, buy, buy, buy, cart], np.int8), kinds=("buy", "cart"))
+    table = replace(table, kind_weights=(1.0, 0.5))
+    last = splits.given(table, generator=np.random.default_rng(0), carve="last")
+    assert last.label.tolist() == [0, 1, 0, 2, 0, 1, 0]
+    for seed in range(5):
+        drawn = splits.given(table, generator=np.random.default_rng(seed), validation_share=0.4)
+        assert len(drawn.validation) == 1
+        assert drawn.validation.kind.tolist() == [buy]
+    questions = last.questions("test", 4)
+    assert questions.histories.items.tolist() == [2, 3, 4]
+    assert questions.seen.items.tolist() == [2, 3]
+    whole = splits.given(replace(table, kind=np.zeros(7, np.int8)), generator=np.random.default_rng(0)).questions("test", 4)
+    assert whole.seen is whole.histories
+
+
 def test_an_empty_side_asks_nothing():
     table = rows([2, 2, 2, 3], [1, 2, 3, 4], side=[0, 0, 2, 0])
     questions = splits.given(table, generator=np.random.default_rng(0), validation_share=0).questions("validation", 4)
@@ -339,6 +358,7 @@ def test_settings_without_effect_or_sense_are_errors_that_name_their_place(value
         {"kind": "by_user"},
         {"kind": "given", "train": "a.csv", "test": "b.csv"},
         {"kind": "given", "train": "a.csv", "test": "b.csv", "validation": "c.csv"},
+        {"kind": "given", "train": {"buy": "a.csv", "view": "b.csv"}, "test": {"buy": "c.csv"}},
     ],
 )
 def test_a_resolved_config_holds_what_has_effect_and_reads_back_equal(values):

@@ -6,7 +6,7 @@ import pytest
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.interactions import Histories
 from tastemaker.data.splits import DROPPED, TRAIN, SplitConfig, split
-from tastemaker.data.synthetic import chain, two_tastes
+from tastemaker.data.synthetic import chain, planted_bias, two_tastes
 from tastemaker.data.vocabulary import FIRST, Vocabulary
 from tastemaker.errors import ConfigError
 from tastemaker.experiment import baselines
@@ -154,3 +154,43 @@ def test_given_negatives_follow_their_users_and_items_to_other_codes(dataset):
         before = parts.negatives.row(dataset.users.encode([user])[0])
         after = moved.negatives.row(turned.users.encode([user])[0])
         assert set(turned.items.decode(after)) == set(dataset.items.decode(before))
+
+
+def test_only_what_is_of_an_asked_kind_is_left_out_of_lists(dataset):
+    """Carts are known and in nobody's way: an item in the cart may be the one that is bought."""
+    judge = judge_of(dataset)
+    rows = judge.split.interactions
+    cart = (judge.split.label == TRAIN) & (np.arange(len(rows)) % 2 == 0)
+    rows = replace(rows, kind=cart.astype(np.int8), kinds=("buy", "cart"), kind_weights=(1.0, 1.0))
+    parts = replace(judge.split, interactions=rows)
+    judge = Judge(dataset, parts, judge.config, ratings=False)
+    model = baselines.solved("popularity", {}, dataset, parts.train)
+    questions = judge.questions("test")
+    lists = judge._lists(model, questions, 20)
+    bought, carted = (set(zip(*pairs, strict=True)) for pairs in (_pairs(questions.seen), _pairs(questions.histories)))
+    listed = {(row, item) for row, items in enumerate(lists) for item in items}
+    assert not listed & bought
+    assert listed & (carted - bought)
+
+
+def test_values_are_predicted_at_the_time_they_have():
+    """Everybody rates a point higher on every other day."""
+    world = planted_bias(generator=0).dataset
+    rows = world.interactions
+    day = np.arange(len(rows)) % 2
+    rows = replace(rows, time=86_400_000_000 * (1 + day), value=rows.value + day.astype(np.float32))
+    order = np.lexsort((rows.time, rows.user))
+    world = replace(world, interactions=rows.take(order))
+    found = []
+    for sessions in ((), (1440.0,)):
+        parts = split(world, SplitConfig(kind="by_share", test_share=0.2, validation_share=0.0, seed=0))
+        config = EvaluateSection.parse({"metrics": ("rmse",), "bootstrap": 0}, "evaluate")
+        settings = {"dim": 2, "burn_in": 30, "draws": 30, "sessions": sessions}
+        model = baselines.solved("bfm", settings, world, parts.train)
+        found.append(Judge(world, parts, config, ratings=True).report(model, "test", parts.train).metrics["rmse"])
+    assert found[0] > 0.4
+    assert found[1] < 0.5 * found[0]
+
+
+def _pairs(histories):
+    return np.repeat(np.arange(len(histories)), histories.lengths).tolist(), histories.items.tolist()

@@ -45,6 +45,20 @@ def test_scores_are_those_of_dense_brute_force(interactions: Interactions, weigh
     assert (found[~reached] < 0).all()
 
 
+def test_an_item_speaks_for_itself_where_asked_to(interactions: Interactions) -> None:
+    """Its similarity to itself is 1, before anything takes from it, so it leads the list of who did nothing else."""
+    plain, own = (
+        solved(interactions, weighting="none", asymmetry=0.5, shrinkage=0.0, itself=itself) for itself in (False, True)
+    )
+    asked = Query.of(np.array([1]), Histories.of([[5]]))
+    before, after = plain.score(asked)[0], own.score(asked)[0]
+    assert before[5] < 0
+    assert float(after[5]) == pytest.approx(1.0)
+    assert int(after.argmax()) == 5
+    others = np.delete(np.arange(ITEMS), 5)
+    torch.testing.assert_close(after[others], before[others])
+
+
 def test_what_no_neighbour_speaks_for_comes_last_the_most_popular_first(interactions: Interactions) -> None:
     model = solved(interactions, neighbours=1, asymmetry=0.5, shrinkage=0)
     scores = model.score(Query.of(np.array([1, 1]), Histories.of([[5], []])))

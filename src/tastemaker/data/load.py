@@ -57,12 +57,15 @@ class ImportReport:
 
 
 def load_dataset(
-    config: DataConfig, base: Path = Path(), given: Mapping[str, str] | None = None, engine: Engine | None = None
+    config: DataConfig,
+    base: Path = Path(),
+    given: Mapping[str, str | dict[str, str]] | None = None,
+    engine: Engine | None = None,
 ) -> tuple[Dataset, ImportReport]:
     """Reads, cleans and prepares the sources of `config`; relative paths start at `base`.
 
-    `given` names a source for each side of a given split ("train", "validation", "test") in place of `config.events`; the rows'
-    `Interactions.side` then tells the side. `engine` defaults to this machine with the limits of `config`.
+    `given` names a source, or one for each kind of behaviour, for each side of a given split ("train", "validation", "test") in place of
+    `config.events`; the rows' `Interactions.side` then tells the side. `engine` defaults to this machine with the limits of `config`.
 
     Raises:
         DataError: a source cannot be read as asked, or nothing to learn from is left.
@@ -140,9 +143,15 @@ def _opened(
         raise ConfigError("no value for 'data.events'", expected="a source of events", hint='such as events = "events.csv"')
     with Sources(engine or LocalEngine(config.memory_gb, config.threads), base) as opened:
         if given:
-            parts = [Part(scan, side=_SIDES[side]) for side in _SIDES if side in given for scan in opened.open(given[side])]
+            parts = [
+                Part(scan, side=_SIDES[side], kind=kind)
+                for side in _SIDES
+                if side in given
+                for kind, source in _by_kind(given[side])
+                for scan in opened.open(source)
+            ]
         elif isinstance(events, dict) and all(isinstance(value, str | Path) for value in events.values()):
-            parts = [Part(scan, kind=str(kind)) for kind, source in events.items() for scan in opened.open(source)]
+            parts = [Part(scan, kind=kind) for kind, source in _by_kind(events) for scan in opened.open(source)]
         else:
             several = events if isinstance(events, list | tuple) else [events]
             parts = [Part(scan) for source in several for scan in opened.open(source)]
@@ -150,6 +159,10 @@ def _opened(
         account = Account()
         data = clean(parts, config, account)
         yield opened, data, account, [part.scan.name for part in parts]
+
+
+def _by_kind(source: Any) -> list[tuple[str | None, Any]]:
+    return [(str(kind), one) for kind, one in source.items()] if isinstance(source, dict) else [(None, source)]
 
 
 def _beside(events: list[Any] | tuple[Any, ...], base: Path, sources: dict[str, Any]) -> None:

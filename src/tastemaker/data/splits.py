@@ -54,6 +54,8 @@ class Questions:
     """what each did on that side, a row per asked user, never empty"""
     trained: np.ndarray
     """bool (asked,): whether the user has a training row"""
+    seen: Histories
+    """the part of `histories` that is of a kind of behaviour asked for: what a list may leave out as seen"""
     among: Histories | None = None
     """the items that each user's list is chosen from where negatives are given, truth included, ascending; None: the catalogue"""
 
@@ -115,9 +117,12 @@ class Split:
         users = np.unique(asked.user)
         learned = np.zeros(num_users, dtype=bool)
         learned[self.interactions.user[self.label == TRAIN]] = True
-        histories, truth = self.before(side).histories(num_users).take(users), asked.histories(num_users).take(users)
+        known, truth = self.before(side), asked.histories(num_users).take(users)
+        histories = known.histories(num_users).take(users)
+        alike = np.isin(known.kind, np.unique(asked.kind))
+        seen = histories if alike.all() else known.take(alike).histories(num_users).take(users)
         among = _united(self.negatives.take(users), truth) if side == "test" and self.negatives is not None else None
-        return Questions(users, histories, truth, learned[users], among)
+        return Questions(users, histories, truth, learned[users], seen, among)
 
 
 def tie_sensitive(split: Split, side: Side = "test") -> int:
@@ -158,12 +163,12 @@ class SplitConfig(Settings):
     """by_user: share of a held-out user's rows that is known when the user asks; default 0.8"""
     fold_in_order: Literal["oldest", "random"] | None = None
     """by_user: which rows these are; default "oldest" """
-    train: str | None = None
-    """given: the file of training rows"""
-    validation: str | None = None
-    """given: the file of validation rows; without it some are carved from train"""
-    test: str | None = None
-    """given: the file of test rows"""
+    train: str | dict[str, str] | None = None
+    """given: the file of training rows, or a file for each kind of behaviour: {buy = "buys.csv", cart = "carts.csv"}"""
+    validation: str | dict[str, str] | None = None
+    """given: the file of validation rows, or one a kind; without it some are carved from train, of the kinds that test has"""
+    test: str | dict[str, str] | None = None
+    """given: the file of test rows, or one a kind: {buy = "test.csv"} asks for purchases, whatever else users did"""
     negatives: str | None = None
     """given: a file with a list of items for each test user; their test items are ranked among these alone, as some papers do, and
     figures compare with those papers' only. Validation still ranks the catalogue"""
@@ -362,9 +367,11 @@ def given(
 ) -> Split:
     """As `Interactions.side` says; where it names no validation rows they are carved from train.
 
-    `carve` "random" takes `validation_share` of the training rows, "last" the last training row of each user who has two.
+    `carve` "random" takes `validation_share` of the training rows, "last" the last training row of each user who has two; both of the
+    kinds of behaviour that test asks for, where files name kinds: what else users did is there to learn from.
     """
     label = interactions.side.astype(np.int8)
+    asked = np.isin(interactions.kind, np.unique(interactions.kind[label == TEST]))
     if not (label == TEST).any() or not (label == TRAIN).any():
         raise DataError(
             "interactions that name no train and test side",
@@ -373,9 +380,9 @@ def given(
         )
     if not (label == VALIDATION).any():
         if carve == "last":
-            _carve_last(interactions.user, label)
+            _carve_last(interactions.user, label, asked)
         else:
-            rows = np.flatnonzero(label == TRAIN)
+            rows = np.flatnonzero((label == TRAIN) & asked)
             label[generator.permutation(rows)[: int(len(rows) * validation_share)]] = VALIDATION
     return _checked(Split(interactions, label, "given"))
 
@@ -458,9 +465,9 @@ def _microseconds(at: datetime) -> int:
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
-def _carve_last(user: np.ndarray, label: np.ndarray) -> None:
-    """Turns the last training row of each user who has two into validation."""
-    rows = np.flatnonzero(label == TRAIN)
+def _carve_last(user: np.ndarray, label: np.ndarray, among: np.ndarray | bool = True) -> None:
+    """Turns the last training row of each user who has two into validation; of those `among`, bool (rows,)."""
+    rows = np.flatnonzero((label == TRAIN) & among)
     starts, ends = _groups(user[rows])
     label[rows[ends[ends - starts >= 2] - 1]] = VALIDATION
 

@@ -41,7 +41,7 @@ class EvaluateConfig(Settings):
     ks: tuple[int, ...] = (10, 20)
     """Lengths of lists at which metrics are taken; beyond-accuracy figures are taken at each of them"""
     filter_seen: bool = True
-    """Leave out of a user's list what is in the history"""
+    """Leave out of a user's list what is in the history, of the kinds of behaviour that are asked for"""
     new_users: Literal["include", "exclude"] = "include"
     """Whether users without a history are asked"""
     confidence: float = Field(0.95, gt=0, lt=1)

@@ -93,7 +93,7 @@ def train_model(model: str, data: Parts | Dataset, *, on_record: OnRecord | None
     if not fit.is_solved(built):
         config = fit.chosen(built, learned, config)
         chosen_by = EvaluateSection.parse({} if select is None else {"select": select}, "evaluate")
-        judge = None if parts is None else Judge(dataset, parts.split, chosen_by, ratings=config.loss == "squared_error")
+        judge = None if parts is None else Judge(dataset, parts.split, chosen_by, ratings=built.predicts_values(config.loss))
         if judge and judge.can_choose:
             validate = judge.chooser()
         elif "epochs" not in of_train:
@@ -109,7 +109,7 @@ def train_model(model: str, data: Parts | Dataset, *, on_record: OnRecord | None
 def evaluate_model(recommender: Recommender, parts: Parts, side: Side = "test", **settings: Any) -> Report:
     """Judges a recommender's model on a side; `settings` are those of `[evaluate]`, such as `ks=(5, 20)`.
 
-    `metrics=("rmse", "mae")` judges predicted values instead of lists (a model trained with `loss="squared_error"`).
+    `metrics=("rmse", "mae")` judges predicted values instead of lists (`bfm`, or a model trained with `loss="squared_error"`).
     Asked users come with the history that may be known then, not with all that the recommender knows.
 
     Raises:

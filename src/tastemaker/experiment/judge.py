@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 import scipy.sparse as sp
@@ -43,7 +44,7 @@ class Judge:
             raise ConfigError(
                 f"evaluate.metrics = {list(self.config.metrics)} for a model that ranks",
                 expected=f"some of {', '.join(metrics.RANKING)}",
-                hint='model mf with train.loss = "squared_error" predicts values',
+                hint='models bfm and svdpp predict values, and others with train.loss = "squared_error"',
             )
         base, k = metrics.parse(self.metric)
         if (base in metrics.RATING) != self.ratings:
@@ -161,24 +162,33 @@ class Judge:
         users, histories = _as_known(model, questions)
         if questions.among is not None:
             return choose(model, users, histories, k, questions.among, batch_size=self.config.batch_size).codes
-        exclude = histories if self.config.filter_seen else None
+        seen = replace(questions.seen, items=_within(questions.seen.items, model.schema.num_items))
+        exclude = seen if self.config.filter_seen else None
         return retrieve(model, users, histories, k, exclude=exclude, batch_size=self.config.batch_size).codes
 
     def _predict(self, model: Model, questions: Questions) -> np.ndarray:
-        """The value of each row of the truth, float32."""
+        """The value of each row of the truth, at the time it has, float32."""
         if not isinstance(model, RetrievalModel):
             raise ConfigError(f"{type(model).__name__}, which ranks", expected="a model that predicts values, such as mf")
         owner = np.repeat(np.arange(len(questions)), questions.truth.lengths)
         users, histories = _as_known(model, questions)
         items = torch.from_numpy(_within(questions.truth.items, model.schema.num_items).astype(np.int64))
+        times = torch.from_numpy(questions.truth.times) if self.dataset.interactions.has_times else None
         predicted = np.empty(len(owner), dtype=np.float32)
-        device = next(model.parameters()).device
+        tensor = next(chain(model.parameters(), model.buffers()))
         model.eval()
         with torch.inference_mode():
             for start in range(0, len(owner), _CHUNK_ROWS):
                 rows = slice(start, start + _CHUNK_ROWS)
-                query = Query.of(users[owner[rows]], histories.take(owner[rows])).to(device)
-                predicted[rows] = model.score_each(query, items[rows].to(device)).float().cpu().numpy()
+                asked, places = np.unique(owner[rows], return_inverse=True)
+                query = Query.of(users[asked], histories.take(asked)).to(tensor.device)
+                found = model.score_each(
+                    query,
+                    items[rows].to(tensor.device),
+                    torch.from_numpy(places).to(tensor.device),
+                    None if times is None else times[rows].to(tensor.device),
+                )
+                predicted[rows] = found.float().cpu().numpy()
         return predicted
 
 
@@ -213,6 +223,7 @@ def _some(questions: Questions, rows: np.ndarray) -> Questions:
         histories=questions.histories.take(rows),
         truth=questions.truth.take(rows),
         trained=questions.trained[rows],
+        seen=questions.seen.take(rows),
         among=None if questions.among is None else questions.among.take(rows),
     )
 

@@ -157,7 +157,7 @@ def evaluate_artifact(folder: Path | str, config: Config) -> dict[str, Any]:
     manifest, recommender = artifact.read_manifest(folder), artifact.load(folder)
     dataset, parts, _ = load_parts(config)
     dataset, parts = recoded(dataset, parts, recommender.users, recommender.items)
-    ratings = manifest.config.get("train", {}).get("loss") == "squared_error"
+    ratings = recommender.model.predicts_values(manifest.config.get("train", {}).get("loss"))
     judge = Judge(dataset, parts, config.evaluate, ratings)
     test = plain(judge.report(recommender.model, "test", parts.train).to_dict())
     return {"model": manifest.model.name, "ranked_among": judge.ranked_among, "test": test}
@@ -181,7 +181,7 @@ def _run(
     config = replace(config, model=fit.adapted(config.model_name, config.model, parts.train, config.train.loss))
     model, begun = _first(config, dataset)
     config = replace(config, train=fit.chosen(model, parts.train, config.train))
-    judge = Judge(dataset, parts, config.evaluate, ratings=config.train.loss == "squared_error")
+    judge = Judge(dataset, parts, config.evaluate, ratings=model.predicts_values(config.train.loss))
     (folder / _CONFIG).write_text(config.to_toml(), encoding="utf-8")
     writers = open_writers(config.run.writers, run.id, folder, config.to_dict())
 

@@ -133,8 +133,8 @@ class AutoRec(RetrievalModel):
                 vectors = self._folded_in(query.known(), vectors, trained)
         return vectors + F.pad(self.mean.view(1), (self.config.hidden, 0))
 
-    def score_each(self, query: Query, items: Tensor) -> Tensor:
-        return super().score_each(query, items).clamp(self.low, self.high)
+    def score_each(self, query: Query, items: Tensor, rows: Tensor | None = None, times: Tensor | None = None) -> Tensor:
+        return super().score_each(query, items, rows, times).clamp(self.low, self.high)
 
     def _folded_in(self, query: Query, vectors: Tensor, trained: Tensor) -> Tensor:
         """`vectors` (batch, hidden + 1) with those of untrained users replaced."""

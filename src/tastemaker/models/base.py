@@ -188,6 +188,11 @@ class Model(SizedByData, abc.ABC):
         return cls.train_defaults
 
     @classmethod
+    def predicts_values(cls, loss: str | None) -> bool:
+        """Whether scores of this model, trained with `loss`, are predicted values such as ratings, so that rmse can judge them."""
+        return loss == "squared_error"
+
+    @classmethod
     def adapt(cls, config: Any, interactions: Interactions, loss: str | None = None) -> Any:
         """The config with what was left to its default chosen from the training side and the loss; most models need no choice."""
         return config
@@ -219,9 +224,14 @@ class RetrievalModel(Model):
     def score(self, query: Query, items: Tensor | None = None) -> Tensor:
         return self.encode_user(query) @ self.encode_item(items).T
 
-    def score_each(self, query: Query, items: Tensor) -> Tensor:
-        """Scores of one item a row: `items` int64 (batch,) → float32 (batch,). A rating model predicts values so."""
-        return (self.encode_user(query) * self.encode_item(items)).sum(-1)
+    def score_each(self, query: Query, items: Tensor, rows: Tensor | None = None, times: Tensor | None = None) -> Tensor:
+        """Scores of one item a row: `items` int64 (batch,) → float32 (batch,). A rating model predicts values so.
+
+        With `rows`, int64 (n,), item j of `items`, (n,), is asked for by query row `rows[j]`: a user with many items is read once.
+        `times`, int64 (n,), are the moments the values are asked for, µs since 1970 UTC, for models that can tell one from another.
+        """
+        users = self.encode_user(query)
+        return ((users if rows is None else users[rows]) * self.encode_item(items)).sum(-1)
 
 
 class PairModel(Model):

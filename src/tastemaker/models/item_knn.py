@@ -27,6 +27,9 @@ class ItemKnn(Model):
     Known and unseen users alike are what their history says; its order does not matter. An item that no neighbour speaks for scores
     -1 / (1 + its number of users), so such items follow all others, the most popular first; a user with nothing gets the popularity
     order.
+
+    Behaviours of several kinds (views, carts, purchases) are one matrix, each kind at its weight when `weighted`. With `itself` what was
+    done in another way can be recommended as such: where carts are known and purchases asked for, what lies in the cart.
     """
 
     class Config(Settings):
@@ -47,6 +50,10 @@ class ItemKnn(Model):
         normalise: bool = Field(
             False,
             description="Divide an item's similarities by their sum, so that items in dense neighbourhoods gain nothing from it.",
+        )
+        itself: bool = Field(
+            False,
+            description="An item speaks for itself too, as one in the cart does for its purchase, or one bought for buying it again.",
         )
         weighted: bool = Field(
             False, description="A cell is the sum of the kind weights of its events (in a query: their number) instead of 1."
@@ -85,7 +92,7 @@ class ItemKnn(Model):
             shrinkage=config.shrinkage,
             asymmetry=config.asymmetry,
             neighbours=config.neighbours,
-            not_with=np.arange(self.schema.num_items),
+            not_with=np.full(self.schema.num_items, -1) if config.itself else np.arange(self.schema.num_items),
         )
         if config.normalise:
             sums = np.asarray(similar.sum(axis=1), dtype=np.float32).ravel()

@@ -131,8 +131,8 @@ class MF(RetrievalModel):
         vectors: Tensor = self.item_embedding.weight if codes is None else self.item_embedding(codes)
         return F.normalize(vectors, dim=-1) if self.config.similarity == "cosine" else vectors
 
-    def score_each(self, query: Query, items: Tensor) -> Tensor:
-        return super().score_each(query, items).clamp(self.low, self.high)
+    def score_each(self, query: Query, items: Tensor, rows: Tensor | None = None, times: Tensor | None = None) -> Tensor:
+        return super().score_each(query, items, rows, times).clamp(self.low, self.high)
 
     def _fold_in(self, query: Query) -> Tensor:
         query = query.known()
