@@ -41,7 +41,9 @@ class HSTU(SequenceModel):
         blocks: int = Field(2, ge=1, description="layers")
         heads: int = Field(2, ge=1, description="attention heads")
         max_length: int = Field(200, ge=1, description="newest events of a history that are read; unset: what the data needs")
-        buckets: int = Field(64, ge=1, description="of time between two events, each 1.35 times as long as the one before, from 1 s")
+        buckets: int = Field(
+            64, ge=1, description="of time between two events, each 1.35 times as long as the one before, from 1 s"
+        )
         init: float = Field(0.02, gt=0, description="standard deviation of the first weights")
         dropout: float = Field(0.2, ge=0, lt=1, description="of embeddings and of each layer; unset: more on sparser data")
 
