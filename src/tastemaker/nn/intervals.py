@@ -32,12 +32,12 @@ class IntervalAttention(nn.Module):
         slots = packing.spread(torch.cat([query, rest + self.position(positions)], dim=1))
         outputs = []
         for part, block in zip(parts, slots.split([part.slots for part in parts]), strict=True):
-            heads = block.view(part.rows, part.length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-            outputs.append(self._seen(heads, part.lags).transpose(1, 2).reshape(part.slots, -1))
+            heads = block.view(part.rows, part.length, 3, self.heads, -1).permute(2, 3, 0, 1, 4)
+            outputs.append(self._seen(heads, part.lags).permute(1, 2, 0, 3).reshape(part.slots, -1))
         return self.mix(packing.collect(torch.cat(outputs))) if outputs else tokens
 
     def _seen(self, heads: Tensor, lags: Tensor | None) -> Tensor:
-        """(3, rows, heads, length, dim of a head) → (rows, heads, length, dim of a head)."""
+        """(3, heads, rows, length, dim of a head) → (heads, rows, length, dim of a head)."""
         query, key, value = heads
         query = query * query.shape[-1] ** -0.5
         length = query.shape[2]
@@ -45,11 +45,12 @@ class IntervalAttention(nn.Module):
         near, far = self.interval.weight.view(len(self.interval.weight), 2, self.heads, -1).permute(1, 2, 0, 3)
         scores = query @ key.transpose(2, 3)
         if lags is None:  # one bucket for all: softmax does not see what is added to every score
-            return torch.softmax(scores.masked_fill(later, -torch.inf), dim=-1) @ value + far[:, :1]
-        index = lags.unsqueeze(1).expand_as(scores)
-        by_bucket = query @ near.transpose(1, 2)
+            return torch.softmax(scores.masked_fill(later, -torch.inf), dim=-1) @ value + far[:, None, :1]
+        index = lags.expand_as(scores)
+        by_bucket = (query.flatten(1, 2) @ near.transpose(1, 2)).unflatten(1, query.shape[1:3])
         weights = torch.softmax((scores + by_bucket.gather(3, index)).masked_fill(later, -torch.inf), dim=-1)
-        return weights @ value + torch.zeros_like(by_bucket).scatter_add(3, index, weights) @ far
+        of_bucket = torch.zeros_like(by_bucket).scatter_add(3, index, weights)
+        return weights @ value + (of_bucket.flatten(1, 2) @ far).unflatten(1, query.shape[1:3])
 
 
 class IntervalBlock(nn.Module):

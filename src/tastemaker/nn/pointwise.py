@@ -1,4 +1,4 @@
-"""Pointwise aggregated attention over ragged rows: weights by SiLU instead of softmax, so that how much was found still counts."""
+"""Pointwise aggregated attention over ragged rows: a weight is the SiLU of a score, not a share of a softmax, and may be negative."""
 
 from __future__ import annotations
 
