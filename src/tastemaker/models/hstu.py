@@ -1,0 +1,94 @@
+"""HSTU: a gated attention without softmax that knows how long ago things happened."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from tastemaker.data.interactions import Interactions
+from tastemaker.data.schema import FeatureSchema
+from tastemaker.models.base import Query, SequenceModel
+from tastemaker.nn.dropout import Dropout
+from tastemaker.nn.lags import log_lags, rectangles
+from tastemaker.nn.pointwise import PointwiseAttention
+from tastemaker.nn.ragged import Packing
+from tastemaker.nn.started import Started, suited
+from tastemaker.settings import Settings
+
+
+class HSTU(SequenceModel):
+    """Hierarchical sequential transduction units (Zhai et al. 2024, "Actions speak louder than words"), trained on every next event.
+
+    A user is the state after the newest event; an item is its embedding, shared with the input. Each block is one layer that projects,
+    attends without a softmax, and gates; there is no perceptron (`nn.pointwise`). Deviations from the paper and the authors' code: weights are divided
+    by how many events were seen instead of the longest history, which changes little ahead of a norm and lets a row not depend on others;
+    positions enter by the bias of distance alone, so a prefix means the same wherever its row ends; a layer norm on embeddings and on states,
+    where the code multiplies by √dim and compares by cosine; the time of a question is that of the newest event known, where the code
+    looks at the time of the event to be predicted, which nobody knows; cross-entropy over the whole catalogue.
+
+    Every history begins with a learned start token, so the first event is a target too and a user with nothing gets what anyone's first
+    event is likely to be. Data without times: all happened at once.
+    """
+
+    class Config(Settings):
+        """Settings of `hstu`."""
+
+        dim: int = Field(64, gt=0, description="size of item and user vectors")
+        blocks: int = Field(2, ge=1, description="layers")
+        heads: int = Field(2, ge=1, description="attention heads")
+        max_length: int = Field(200, ge=1, description="newest events of a history that are read; unset: what the data needs")
+        buckets: int = Field(
+            64, ge=1, description="of time between two events, each 1.35 times as long as the one before, from 1 s"
+        )
+        init: float = Field(0.02, gt=0, description="standard deviation of the first weights")
+        dropout: float = Field(0.2, ge=0, lt=1, description="of embeddings and of each layer; unset: more on sparser data")
+
+    solves = ("chain",)
+    config: Config
+    train_defaults: ClassVar = {"learning_rate": 0.002, "schedule": "linear", "warmup": 200, "slide": True}
+
+    def __init__(self, config: Config, schema: FeatureSchema) -> None:
+        super().__init__(config, schema)
+        self.item_embedding = nn.Embedding(schema.num_items, config.dim)
+        self.start = nn.Parameter(torch.randn(config.dim) * config.init)
+        self.blocks = nn.ModuleList(
+            PointwiseAttention(config.dim, config.heads, config.max_length + 1, config.buckets, config.dropout)
+            for _ in range(config.blocks)
+        )
+        self.norm_input = nn.LayerNorm(config.dim)
+        self.norm = nn.LayerNorm(config.dim)
+        self.dropout = Dropout(config.dropout)
+        for module in self.modules():
+            if isinstance(module, nn.Embedding | nn.Linear):
+                nn.init.normal_(module.weight, std=config.init)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+
+    @classmethod
+    def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
+        """Length and dropout that suit the data (`nn.started.suited`)."""
+        return suited(config, interactions)
+
+    def encode_before(self, query: Query) -> Tensor:
+        return self._states(Started.before(query.items, query.times, query.offsets))
+
+    def encode_user(self, query: Query) -> Tensor:
+        query = query.known().last(self.config.max_length)
+        rows = Started.after(query.items, query.times, query.offsets)
+        return self._states(rows).index_select(0, rows.newest)
+
+    def _states(self, rows: Started) -> Tensor:
+        """The state at each token, float32 (tokens, dim)."""
+        tokens = self.item_embedding(rows.items).index_copy(0, rows.starts, self.start.expand(len(rows.starts), -1))
+        tokens, packing = self.dropout(self.norm_input(tokens)), Packing.of(rows.offsets)
+        parts = rectangles(packing, rows.times, partial(log_lags, buckets=self.config.buckets))
+        for block in self.blocks:
+            tokens = block(tokens, packing, parts)
+        return self.norm(tokens)
+
+    def encode_item(self, codes: Tensor | None = None) -> Tensor:
+        return self.item_embedding.weight if codes is None else self.item_embedding(codes)
