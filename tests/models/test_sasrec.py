@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from tastemaker.data.interactions import Histories
@@ -11,9 +12,9 @@ from tastemaker.models.base import Query
 from tastemaker.models.sasrec import SASRec
 
 
-def _model(max_length=6):
+def _model(max_length=6, block="plain"):
     torch.manual_seed(0)
-    return SASRec(SASRec.Config(dim=8, max_length=max_length, dropout=0.0), FeatureSchema(9, 30)).eval()
+    return SASRec(SASRec.Config(dim=8, max_length=max_length, dropout=0.0, block=block), FeatureSchema(9, 30)).eval()
 
 
 def _query(*rows):
@@ -28,8 +29,9 @@ def test_the_vector_before_an_event_does_not_know_it_nor_what_follows():
     assert not torch.allclose(one[3], two[3])
 
 
-def test_asking_after_a_history_equals_training_on_its_next_event():
-    model = _model()
+@pytest.mark.parametrize("block", ["plain", "ligr"])
+def test_asking_after_a_history_equals_training_on_its_next_event(block):
+    model = _model(block=block)
     for row in ([3], [3, 4], [3, 4, 5, 6]):
         after = model.encode_user(_query(row))[0]
         torch.testing.assert_close(after, model.encode_before(_query([*row, 7]))[-1], rtol=1e-4, atol=1e-5)

@@ -54,9 +54,7 @@ class BSARec(SequenceModel):
         super().__init__(config, schema)
         self.item_embedding = nn.Embedding(schema.num_items, config.dim)
         blocks = (_Block(config) for _ in range(config.blocks))
-        self.reader = CausalReader(
-            config.dim, blocks, config.max_length, config.dropout, init=config.init, norm=False
-        )
+        self.reader = CausalReader(config.dim, blocks, config.max_length, config.dropout, init=config.init, norm=False)
         init_normal(self, config.init)
 
     @classmethod

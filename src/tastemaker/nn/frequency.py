@@ -26,11 +26,11 @@ class LowPass(nn.Module):
 
     def __init__(self, window: int, frequencies: int) -> None:
         super().__init__()
-        steps = torch.arange(window, dtype=torch.float64)
-        waves = [steps.new_ones(window)]
-        for wave in range(1, min(frequencies, window // 2 + 1)):
-            waves.append((1 if 2 * wave == window else 2) * (2 * math.pi * wave / window * steps).cos())
-        self.register_buffer("kernel", (torch.stack(waves).sum(0) / window).float(), persistent=False)
+        waves = torch.arange(min(frequencies, window // 2 + 1), dtype=torch.float64)
+        once = (waves == 0) | (2 * waves == window)
+        cosines = (2 * math.pi / window * torch.arange(window).unsqueeze(1) * waves).cos()
+        kernel = (cosines * torch.where(once, 1.0, 2.0)).sum(1) / window
+        self.register_buffer("kernel", kernel.float(), persistent=False)
 
     def forward(self, tokens: Tensor, packing: Packing) -> Tensor:
         """(tokens, dim) → (tokens, dim)."""
