@@ -46,7 +46,7 @@ def test_rows_begin_where_the_earlier_version_ended_by_id(name):
         assert torch.equal(model.user_embedding.weight[codes[1]], fresh.user_embedding.weight[codes[1]])
         assert "20 users" in note
     else:
-        assert torch.equal(model.start, earlier.model.start)
+        assert torch.equal(model.reader.start, earlier.model.reader.start)
 
 
 def test_a_longer_history_keeps_the_positions_of_a_shorter_one():

@@ -74,9 +74,10 @@ class BERT4Rec(RetrievalModel):
         query = batch.query
         places = self._masked(query)
         tokens, packing = self._tokens(query.items, places, query.offsets), Packing.of(query.offsets)
-        for block in self.blocks:
+        *blocks, last = self.blocks
+        for block in blocks:
             tokens = block(tokens, packing)
-        return Encoded(self._with_one(tokens.index_select(0, places)), asked=places)
+        return Encoded(self._with_one(last(tokens, packing, places)), asked=places)
 
     def encode_user(self, query: Query) -> Tensor:
         query = query.known().last(self.config.max_length)

@@ -82,9 +82,12 @@ class Block(nn.Module):
         self.mlp: nn.Module = perceptron(dim, hidden, dropout)
         self.dropout = Dropout(dropout)
 
-    def forward(self, tokens: Tensor, packing: Packing) -> Tensor:
-        """(tokens, dim) → (tokens, dim)."""
-        return self._after(tokens, self.attention(self.norm_attention(tokens), packing))
+    def forward(self, tokens: Tensor, packing: Packing, places: Tensor | None = None) -> Tensor:
+        """(tokens, dim) → (tokens, dim), or (places, dim) when only the tokens at `places`, int64, matter to the caller."""
+        seen = self.attention(self.norm_attention(tokens), packing)
+        if places is not None:
+            tokens, seen = tokens.index_select(0, places), seen.index_select(0, places)
+        return self._after(tokens, seen)
 
     def newest(self, tokens: Tensor, packing: Packing) -> Tensor:
         """What `forward` says at the newest token of each row, none of which is empty, for less: (tokens, dim) → (rows, dim)."""
