@@ -112,3 +112,9 @@ def test_a_cloze_teaches_what_comes_next():
     scores = model.score(Query.of(world.users, world.histories)).detach().numpy()
     scores[:, :2] = -np.inf
     assert world.hit_share(scores.argsort(axis=1)[:, ::-1][:, :1]) >= 0.95
+
+
+def test_length_and_dropout_left_open_follow_the_data():
+    data = synthetic.chain().dataset.interactions
+    chosen = BERT4Rec.adapt(BERT4Rec.Config(mask=0.5, dropout=0.25), data)
+    assert (chosen.max_length, chosen.dropout, chosen.mask) == (10, 0.25, 0.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from tastemaker.data import synthetic
 from tastemaker.data.interactions import Histories
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import Query
@@ -88,3 +89,10 @@ def test_alpha_says_how_much_attention_counts():
             torch.nn.init.normal_(block.attention.mix.weight)
     assert torch.equal(filtered.encode_user(query), before[0])
     assert not torch.allclose(attended.encode_user(query), before[1])
+
+
+def test_length_and_dropout_left_open_follow_the_data():
+    data = synthetic.chain().dataset.interactions
+    chosen = BSARec.adapt(BSARec.Config(alpha=0.5, dropout=0.25), data)
+    assert (chosen.max_length, chosen.dropout, chosen.alpha) == (10, 0.25, 0.5)
+    assert BSARec.adapt(BSARec.Config(), data).dropout == 0.41  # 24 events an item

@@ -256,21 +256,6 @@ class SequenceModel(RetrievalModel):
         """
 
 
-def adapted_to_histories(config: Any, interactions: Interactions) -> Any:
-    """A config with `max_length` and `dropout`, where unset, chosen from the training side.
-
-    Length: what 19 of 20 users need, 10 … 200. Dropout: .5 where items have 16 events each, down to .1 where they have 100.
-    """
-    lengths = np.bincount(interactions.user)
-    per_item = len(interactions) / max(1, len(np.unique(interactions.item)))
-    scarcity = 1 - np.log(max(per_item, 1.0) / 16) / np.log(100 / 16)
-    chosen = {
-        "max_length": int(np.clip(np.quantile(lengths[lengths > 0], 0.95), 10, 200)) if len(interactions) else 10,
-        "dropout": round(float(np.clip(0.1 + 0.4 * scarcity, 0.1, 0.5)), 2),
-    }
-    return config.model_copy(update={key: value for key, value in chosen.items() if key not in config.model_fields_set})
-
-
 @runtime_checkable
 class Solvable(Protocol):
     """A model fitted in closed form or by counting."""

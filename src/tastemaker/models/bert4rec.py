@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
-from tastemaker.models.base import Batch, Encoded, Query, RetrievalModel, adapted_to_histories
+from tastemaker.models.base import Batch, Encoded, Query, RetrievalModel
 from tastemaker.nn.dropout import Dropout
 from tastemaker.nn.ragged import Packing, positions_from_end
+from tastemaker.nn.started import suited
 from tastemaker.nn.transformer import Block, init_normal
 from tastemaker.settings import Settings
 
@@ -67,8 +68,8 @@ class BERT4Rec(RetrievalModel):
 
     @classmethod
     def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
-        """Length and dropout, as `adapted_to_histories` says."""
-        return cast(BERT4Rec.Config, adapted_to_histories(config, interactions))
+        """Length and dropout that suit the data (`nn.started.suited`)."""
+        return suited(config, interactions)
 
     def encode_batch(self, batch: Batch) -> Encoded:
         query = batch.query

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
-from tastemaker.models.base import Query, SequenceModel, adapted_to_histories
+from tastemaker.models.base import Query, SequenceModel
 from tastemaker.nn.dropout import Dropout
 from tastemaker.nn.frequency import LowPass
 from tastemaker.nn.ragged import Packing
 from tastemaker.nn.reader import CausalReader
+from tastemaker.nn.started import Started, suited
 from tastemaker.nn.transformer import Attention, init_normal, perceptron
 from tastemaker.settings import Settings
 
@@ -59,15 +60,17 @@ class BSARec(SequenceModel):
 
     @classmethod
     def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
-        """Length and dropout, as `adapted_to_histories` says."""
-        return cast(BSARec.Config, adapted_to_histories(config, interactions))
+        """Length and dropout that suit the data (`nn.started.suited`)."""
+        return suited(config, interactions)
 
     def encode_before(self, query: Query) -> Tensor:
-        return self.reader.before(self.item_embedding(query.items), query.offsets)
+        rows = Started.before(query.items, query.times, query.offsets)
+        return cast(Tensor, self.reader(self.item_embedding(rows.items), rows))
 
     def encode_user(self, query: Query) -> Tensor:
         query = query.known().last(self.config.max_length)
-        return self.reader.after(self.item_embedding(query.items), query.offsets)
+        rows = Started.after(query.items, query.times, query.offsets)
+        return self.reader.newest(self.item_embedding(rows.items), rows)
 
     def encode_item(self, codes: Tensor | None = None) -> Tensor:
         return self.item_embedding.weight if codes is None else self.item_embedding(codes)

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
-from tastemaker.models.base import Query, SequenceModel, adapted_to_histories
+from tastemaker.models.base import Query, SequenceModel
 from tastemaker.nn.reader import CausalReader
+from tastemaker.nn.started import Started, suited
 from tastemaker.nn.transformer import Block, LiGRBlock, init_normal
 from tastemaker.settings import Settings
 
@@ -62,15 +63,17 @@ class SASRec(SequenceModel):
 
     @classmethod
     def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
-        """Length and dropout, as `adapted_to_histories` says."""
-        return cast(SASRec.Config, adapted_to_histories(config, interactions))
+        """Length and dropout that suit the data (`nn.started.suited`)."""
+        return suited(config, interactions)
 
     def encode_before(self, query: Query) -> Tensor:
-        return self.reader.before(self.item_embedding(query.items), query.offsets)
+        rows = Started.before(query.items, query.times, query.offsets)
+        return cast(Tensor, self.reader(self.item_embedding(rows.items), rows))
 
     def encode_user(self, query: Query) -> Tensor:
         query = query.known().last(self.config.max_length)
-        return self.reader.after(self.item_embedding(query.items), query.offsets)
+        rows = Started.after(query.items, query.times, query.offsets)
+        return self.reader.newest(self.item_embedding(rows.items), rows)
 
     def encode_item(self, codes: Tensor | None = None) -> Tensor:
         return self.item_embedding.weight if codes is None else self.item_embedding(codes)
