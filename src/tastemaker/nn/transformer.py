@@ -100,7 +100,8 @@ class Block(nn.Module):
 
 
 class LiGRBlock(Block):
-    """A block whose residuals are gated, with SwiGLU for a perceptron (Borisyuk et al. 2024, "LiGR"; eSASRec, Tikhonovich et al. 2025).
+    """A block whose residuals are gated, with SwiGLU for a perceptron (LiGR: Borisyuk et al. 2025, "From Features to Transformers:
+    Redefining Ranking for Scalable Impact"; eSASRec: Tikhonovich et al. 2025).
 
     What attention and perceptron add is multiplied by σ(x W + b), x being what they are added to.
     """
