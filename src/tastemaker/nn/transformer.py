@@ -100,10 +100,10 @@ class Block(nn.Module):
 
 
 class LiGRBlock(Block):
-    """A block whose residuals are gated, with SwiGLU for a perceptron (LiGR: Borisyuk et al. 2025, "From Features to Transformers:
-    Redefining Ranking for Scalable Impact"; eSASRec: Tikhonovich et al. 2025).
+    """A block whose residuals are gated, with SwiGLU for a perceptron, as in eSASRec (Tikhonovich et al. 2025).
 
-    What attention and perceptron add is multiplied by σ(x W + b), x being what they are added to.
+    What attention and perceptron add is multiplied by σ(x W + b), x being what they are added to. The idea is LiGR's (Borisyuk et al.
+    2025, "From Features to Transformers: Redefining Ranking for Scalable Impact").
     """
 
     def __init__(self, dim: int, heads: int, hidden: int, dropout: float) -> None:
