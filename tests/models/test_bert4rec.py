@@ -102,9 +102,9 @@ def test_masks_differ_from_epoch_to_epoch_and_come_from_the_global_generator():
 
 
 def test_a_cloze_teaches_what_comes_next():
-    world = synthetic.chain()
+    world = synthetic.chain(40, 10, 6)
     torch.manual_seed(0)
-    config = BERT4Rec.Config(dim=32, heads=1, blocks=1, max_length=7, mask=0.3, dropout=0.0, init=0.1)
+    config = BERT4Rec.Config(dim=32, heads=1, blocks=1, max_length=5, mask=0.3, dropout=0.0, init=0.2)
     model = BERT4Rec(config, world.dataset.schema)
     settings = TrainConfig(epochs=80, learning_rate=0.005, batch_targets=120, device="cpu", threads=1)
     for _ in train(model, world.dataset.interactions, settings):
