@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from tastemaker.data import synthetic
 from tastemaker.data.interactions import Histories
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import Query
 from tastemaker.models.sasrec import SASRec
+from tastemaker.train.config import TrainConfig
+from tastemaker.train.trainer import train
 
 
 def _model(max_length=6, block="plain"):
@@ -46,3 +49,24 @@ def test_only_the_newest_events_are_read_and_unknown_items_are_skipped():
     model = _model(max_length=3)
     torch.testing.assert_close(model.encode_user(_query([9, 8, 3, 4, 5])), model.encode_user(_query([3, 4, 5])))
     torch.testing.assert_close(model.encode_user(_query([3, 1, 4, 0])), model.encode_user(_query([3, 4])))
+
+
+@pytest.mark.parametrize(
+    ("model", "loss"),
+    [
+        pytest.param({}, {"loss": "gbce", "num_negatives": 8}, id="gSASRec"),
+        pytest.param(
+            {"block": "ligr", "hidden": 4}, {"loss": "softmax", "sampler": "mixed", "num_negatives": 16}, id="eSASRec"
+        ),
+    ],
+)
+def test_its_successors_learn_what_comes_next(model, loss):
+    world = synthetic.chain(40, 10, 6)
+    torch.manual_seed(0)
+    fitted = SASRec(SASRec.Config(dim=32, max_length=6, dropout=0.0, **model), world.dataset.schema)
+    settings = TrainConfig(epochs=20, learning_rate=0.01, batch_targets=60, device="cpu", threads=1, **loss)
+    for _ in train(fitted, world.dataset.interactions, settings):
+        pass
+    scores = fitted.score(Query.of(world.users, world.histories)).detach().numpy()
+    scores[:, :2] = -np.inf
+    assert world.hit_share(scores.argsort(axis=1)[:, ::-1][:, :1]) >= 0.95
