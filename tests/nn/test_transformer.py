@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tastemaker.nn.ragged import Packing
-from tastemaker.nn.transformer import Block, LiGRBlock
+from tastemaker.nn.transformer import Attention, Block, LiGRBlock
 
 
 @settings(deadline=None, max_examples=30)
@@ -64,3 +65,19 @@ def test_a_ligr_block_adds_what_its_gates_let_through():
         block.gate_attention.bias.fill_(-1e4)
         block.gate_mlp.bias.fill_(-1e4)
         assert torch.equal(block(tokens, packing), tokens)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_dropped_attention_weights_average_to_attention(causal):
+    torch.manual_seed(0)
+    attention = Attention(8, 2, causal=causal, dropout=0.5)
+    offsets = torch.tensor([0, 6, 8, 13])
+    tokens, packing = torch.randn(13, 8), Packing.of(offsets, waste=0.9)
+    with torch.no_grad():
+        expected = attention.eval()(tokens, packing)
+        draws = torch.stack([attention.train()(tokens, packing) for _ in range(2000)])
+    torch.testing.assert_close(draws.mean(0), expected, rtol=0, atol=5 * float(draws.std(0).max()) / 2000**0.5)
+    assert bool((draws.std(0).amax(1) > 0).all())
+    attention.dropout.p = 1e-3  # rounds to none: the way by hand is the fast one's
+    with torch.no_grad():
+        torch.testing.assert_close(attention(tokens, packing), expected, rtol=1e-4, atol=1e-5)

@@ -42,10 +42,14 @@ class BSARec(SequenceModel):
         heads: int = Field(2, ge=1, description="attention heads")
         hidden: int = Field(4, ge=1, description="width of the perceptron, in multiples of dim")
         alpha: float = Field(0.7, ge=0, le=1, description="share of the frequency rescaler; the rest is attention")
-        frequencies: int = Field(3, ge=1, description="lowest frequencies that are slow, the mean included")
+        frequencies: int = Field(
+            3, ge=1, description="lowest frequencies that are slow, the mean included; ⌊c / 2⌋ + 1 of the paper"
+        )
         max_length: int = Field(50, ge=1, description="newest events of a history that are read; unset: what the data needs")
         init: float = Field(0.02, gt=0, description="standard deviation of the first weights")
-        dropout: float = Field(0.5, ge=0, lt=1, description="of embeddings and of each block; unset: more on sparser data")
+        dropout: float = Field(
+            0.5, ge=0, lt=1, description="of embeddings, attention and each block; unset: more on sparser data"
+        )
 
     solves = ("chain",)
     config: Config
@@ -85,8 +89,8 @@ class _Block(nn.Module):
         self.alpha = config.alpha
         self.slow = LowPass(config.max_length + 1, config.frequencies)
         self.beta = nn.Parameter(torch.randn(dim))
-        self.attention = Attention(dim, config.heads)
-        self.mlp = perceptron(dim, config.hidden * dim, config.dropout)
+        self.attention = Attention(dim, config.heads, dropout=config.dropout)
+        self.mlp = perceptron(dim, config.hidden * dim)
         self.norm_rescaled, self.norm_attention, self.norm_mlp = nn.LayerNorm(dim), nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.dropout = Dropout(config.dropout)
 

@@ -43,6 +43,7 @@ class SASRec(SequenceModel):
         max_length: int = Field(200, ge=1, description="newest events of a history that are read; unset: what the data needs")
         init: float = Field(0.02, gt=0, description="standard deviation of the first weights")
         dropout: float = Field(0.2, ge=0, lt=1, description="of embeddings and of each block; unset: more on sparser data")
+        attention_dropout: float = Field(0.0, ge=0, lt=1, description="of the weights of attention")
 
     solves = ("chain",)
     config: Config
@@ -50,11 +51,12 @@ class SASRec(SequenceModel):
 
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
-        block = LiGRBlock if config.block == "ligr" else Block
+        kind = LiGRBlock if config.block == "ligr" else Block
+        sizes = (config.dim, config.heads, config.hidden * config.dim, config.dropout)
         self.item_embedding = nn.Embedding(schema.num_items, config.dim)
         self.reader = CausalReader(
             config.dim,
-            (block(config.dim, config.heads, config.hidden * config.dim, config.dropout) for _ in range(config.blocks)),
+            (kind(*sizes, attention_dropout=config.attention_dropout) for _ in range(config.blocks)),
             config.max_length,
             config.dropout,
             init=config.init,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,12 +15,13 @@ from tastemaker.nn.ragged import Packing
 class Attention(nn.Module):
     """Multi-head self-attention (Vaswani et al. 2017, eq. 1): a token sees itself and what came before it in its row.
 
-    With `causal` false it sees its whole row.
+    With `causal` false it sees its whole row. `dropout` is of the weights, so that a token does not count on any one before it.
     """
 
-    def __init__(self, dim: int, heads: int, *, causal: bool = True) -> None:
+    def __init__(self, dim: int, heads: int, *, causal: bool = True, dropout: float = 0.0) -> None:
         super().__init__()
         self.heads, self.causal = heads, causal
+        self.dropout = Dropout(dropout)
         self.project = nn.Linear(dim, 3 * dim)
         self.mix = nn.Linear(dim, dim)
 
@@ -29,9 +32,21 @@ class Attention(nn.Module):
             query, key, value = block.view(group.rows, group.length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
             # an empty slot repeats the newest token: no earlier one sees it, and without a causal mask none may
             mask = None if self.causal or group.real is None else group.real[:, None, None]
-            seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=self.causal)
+            if self.training and self.dropout.p:
+                seen = self._with_dropout(query, key, value, mask)
+            else:
+                seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=self.causal)
             outputs.append(seen.transpose(1, 2).reshape(group.slots, -1))
         return self.mix(packing.collect(torch.cat(outputs))) if outputs else tokens
+
+    def _with_dropout(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """The same by hand: torch's own leaves its fast path for a dropout that is slow on a CPU."""
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+        if self.causal:
+            mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        return cast(Tensor, self.dropout(scores.softmax(-1)) @ value)
 
     def newest(self, tokens: Tensor, packing: Packing) -> Tensor:
         """What `forward` says at the newest token of each line of the packing: (tokens, dim) → (lines, dim)."""
@@ -63,7 +78,7 @@ class SwiGLU(nn.Module):
         return self.close(self.dropout(F.silu(gate) * value))
 
 
-def perceptron(dim: int, hidden: int, dropout: float) -> nn.Sequential:
+def perceptron(dim: int, hidden: int, dropout: float = 0.0) -> nn.Sequential:
     """Two layers with GELU."""
     return nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), Dropout(dropout), nn.Linear(hidden, dim))
 
@@ -71,13 +86,15 @@ def perceptron(dim: int, hidden: int, dropout: float) -> nn.Sequential:
 class Block(nn.Module):
     """Pre-norm transformer block: attention, then a two-layer perceptron, each behind a layer norm and a residual.
 
-    With `causal` false a token sees its whole row.
+    With `causal` false a token sees its whole row; `attention_dropout` is of the weights of attention.
     """
 
-    def __init__(self, dim: int, heads: int, hidden: int, dropout: float, *, causal: bool = True) -> None:
+    def __init__(
+        self, dim: int, heads: int, hidden: int, dropout: float, *, causal: bool = True, attention_dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.norm_attention = nn.LayerNorm(dim)
-        self.attention = Attention(dim, heads, causal=causal)
+        self.attention = Attention(dim, heads, causal=causal, dropout=attention_dropout)
         self.norm_mlp = nn.LayerNorm(dim)
         self.mlp: nn.Module = perceptron(dim, hidden, dropout)
         self.dropout = Dropout(dropout)
@@ -106,8 +123,8 @@ class LiGRBlock(Block):
     2025, "From Features to Transformers: Redefining Ranking for Scalable Impact").
     """
 
-    def __init__(self, dim: int, heads: int, hidden: int, dropout: float) -> None:
-        super().__init__(dim, heads, hidden, dropout)
+    def __init__(self, dim: int, heads: int, hidden: int, dropout: float, *, attention_dropout: float = 0.0) -> None:
+        super().__init__(dim, heads, hidden, dropout, attention_dropout=attention_dropout)
         self.mlp = SwiGLU(dim, hidden, dropout)
         self.gate_attention = nn.Linear(dim, dim)
         self.gate_mlp = nn.Linear(dim, dim)
