@@ -21,8 +21,9 @@ class SASRec(SequenceModel):
 
     A user is the transformer's state after the newest event; an item is its embedding, shared with the input. Deviations from the
     paper: pre-norm blocks with GELU, a layer norm on the embeddings (where the paper multiplies them by √dim: without either the blocks
-    drown out what the item is), positions counted from the newest event, and by default cross-entropy over the whole catalogue
-    instead of one sampled negative (Klenitskiy & Vasilev 2023), which matters more than the architecture.
+    drown out what the item is), positions counted from the newest event, no dropout of attention weights unless
+    `attention_dropout` is set, and by default cross-entropy over the whole catalogue instead of one sampled negative (Klenitskiy &
+    Vasilev 2023), which matters more than the architecture.
 
     Every history begins with a learned start token, so the first event is a target too and a user with nothing gets a list: what
     anyone's first event is likely to be.
