@@ -46,17 +46,17 @@ def test_rows_begin_where_the_earlier_version_ended_by_id(name):
         assert torch.equal(model.user_embedding.weight[codes[1]], fresh.user_embedding.weight[codes[1]])
         assert "20 users" in note
     else:
-        assert torch.equal(model.start, earlier.model.start)
+        assert torch.equal(model.reader.start, earlier.model.reader.start)
 
 
 def test_a_longer_history_keeps_the_positions_of_a_shorter_one():
     data = dataset(range(20), list("abcd"))
     earlier = Recommender.of(built("sasrec", data, 1, max_length=5), data)
     model = built("sasrec", data, 2, max_length=9)
-    rest = model.position_embedding.weight[6:].clone()
+    rest = model.reader.position_embedding.weight[6:].clone()
     warm.warm(model, data, earlier)
-    assert torch.equal(model.position_embedding.weight[:6], earlier.model.position_embedding.weight)
-    assert torch.equal(model.position_embedding.weight[6:], rest)
+    assert torch.equal(model.reader.position_embedding.weight[:6], earlier.model.reader.position_embedding.weight)
+    assert torch.equal(model.reader.position_embedding.weight[6:], rest)
 
 
 def test_what_cannot_be_taken_is_said_and_nothing_is_changed():

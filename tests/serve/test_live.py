@@ -8,7 +8,10 @@ import time
 import pytest
 from tests.serve.worlds import ask, did, grid, ids, items, opened
 
+from tastemaker.data import synthetic
 from tastemaker.errors import FilterError, RequestError
+from tastemaker.recommend.recommender import Recommender
+from tastemaker.resolve import model_class
 from tastemaker.serve.service import Service
 from tastemaker.serve.settings import ServeSettings
 from tastemaker.store.base import Item, ModelVersion, open_store
@@ -152,6 +155,19 @@ def test_a_catalogue_changed_while_the_service_was_away_is_served_as_it_is_now(t
     with opened(tmp_path, grid()) as (service, _store, _clock):
         assert set(before) - set(ids(ask(service, limit=100))) == {"item 3", "item 4"}
         assert ids(ask(service, limit=100, filter="title = 'flipped'")) == ["item 5"]
+
+
+@pytest.mark.parametrize(("name", "reads_codes"), [("ease", True), ("sasrec", False), ("bert4rec", False)])
+def test_a_model_that_reads_the_history_alone_keeps_no_user_codes(tmp_path, name, reads_codes):
+    data = synthetic.two_tastes().dataset
+    kind = model_class(name)
+    model = kind(kind.Config(), data.schema)
+    if not model.learns_from:
+        model.solve(data.interactions)
+    with opened(tmp_path, Recommender.of(model, data)) as (service, _store, _clock):
+        assert bool(service.view.user_codes) == reads_codes
+        did(service, "u", "item 3", "item 5")
+        assert len(ids(ask(service, user_id="u", limit=5))) == 5
 
 
 def test_a_service_starts_without_what_trains_and_judges():

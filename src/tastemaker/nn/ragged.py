@@ -29,7 +29,8 @@ class Packing:
     """A plan that moves packed tokens (tokens, …) into rectangles and back.
 
     Rows are sorted by length and cut into groups so that the empty slots at the end of a row stay below `waste` of it. An empty slot
-    repeats the row's last token: under a causal mask no real token looks at it, so it changes no result and gets no gradient.
+    repeats the row's last token: under a causal mask no real token looks at it, so it changes no result and gets no gradient;
+    attention that looks ahead has to mask it by `Group.real`.
     """
 
     groups: tuple[Group, ...]
@@ -85,6 +86,15 @@ class Packing:
         if not slots.requires_grad:
             return slots.index_select(0, self.to_tokens)
         return _Collect.apply(slots, self.to_tokens, self.to_slots)
+
+    def blocks(self, slots: Tensor) -> list[tuple[Group, Tensor]]:
+        """The groups, each with its part of the slots (slots, dim) as a rectangle (rows, length, dim)."""
+        parts = slots.split([group.slots for group in self.groups])
+        return [(group, part.view(group.rows, group.length, -1)) for group, part in zip(self.groups, parts, strict=True)]
+
+    def lines_to_rows(self, lines: Tensor) -> Tensor:
+        """(lines, dim) → (rows, dim), where no row is empty."""
+        return torch.empty_like(lines).index_copy(0, self.rows, lines)
 
 
 class _Move(torch.autograd.Function):

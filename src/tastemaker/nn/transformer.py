@@ -1,6 +1,8 @@
-"""A causal transformer over ragged rows: all but the attention itself runs on packed tokens."""
+"""A transformer over ragged rows: all but the attention itself runs on packed tokens."""
 
 from __future__ import annotations
+
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -10,62 +12,132 @@ from tastemaker.nn.dropout import Dropout
 from tastemaker.nn.ragged import Packing
 
 
-class CausalAttention(nn.Module):
-    """Multi-head self-attention in which a token sees itself and what came before it in its row (Vaswani et al. 2017, eq. 1)."""
+class Attention(nn.Module):
+    """Multi-head self-attention (Vaswani et al. 2017, eq. 1): a token sees itself and what came before it in its row.
 
-    def __init__(self, dim: int, heads: int) -> None:
+    With `causal` false it sees its whole row. `dropout` is of the weights, so that a token does not count on any one before it.
+    """
+
+    def __init__(self, dim: int, heads: int, *, causal: bool = True, dropout: float = 0.0) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.causal = heads, causal
+        self.dropout = Dropout(dropout)
         self.project = nn.Linear(dim, 3 * dim)
         self.mix = nn.Linear(dim, dim)
 
     def forward(self, tokens: Tensor, packing: Packing) -> Tensor:
         """(tokens, dim) → (tokens, dim)."""
-        slots = packing.spread(self.project(tokens))
         outputs = []
-        for group, block in zip(packing.groups, slots.split([group.slots for group in packing.groups]), strict=True):
+        for group, block in packing.blocks(packing.spread(self.project(tokens))):
             query, key, value = block.view(group.rows, group.length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-            seen = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+            # an empty slot repeats the newest token: no earlier one sees it, and without a causal mask none may
+            mask = None if self.causal or group.real is None else group.real[:, None, None]
+            if self.training and self.dropout.p:
+                seen = self._with_dropout(query, key, value, mask)
+            else:
+                seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=self.causal)
             outputs.append(seen.transpose(1, 2).reshape(group.slots, -1))
         return self.mix(packing.collect(torch.cat(outputs))) if outputs else tokens
+
+    def _with_dropout(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """The same by hand: torch's own leaves its fast path for a dropout that is slow on a CPU."""
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+        if self.causal:
+            mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -torch.inf)
+        return cast(Tensor, self.dropout(scores.softmax(-1)) @ value)
 
     def newest(self, tokens: Tensor, packing: Packing) -> Tensor:
         """What `forward` says at the newest token of each line of the packing: (tokens, dim) → (lines, dim)."""
         dim, weight, bias = tokens.shape[1], self.project.weight, self.project.bias
         queries = F.linear(tokens.index_select(0, packing.newest), weight[:dim], bias[:dim])
-        slots = packing.spread(F.linear(tokens, weight[dim:], bias[dim:]))
-        outputs, line, slot = [], 0, 0
-        for group in packing.groups:
+        outputs, line = [], 0
+        for group, block in packing.blocks(packing.spread(F.linear(tokens, weight[dim:], bias[dim:]))):
             query = queries[line : line + group.rows].view(group.rows, self.heads, 1, -1)
-            block = slots[slot : slot + group.slots].view(group.rows, group.length, 2, self.heads, -1)
-            key, value = block.permute(2, 0, 3, 1, 4)
+            key, value = block.view(group.rows, group.length, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
             mask = None if group.real is None else group.real[:, None, None]
             seen = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
             outputs.append(seen.reshape(group.rows, dim))
-            line, slot = line + group.rows, slot + group.slots
+            line += group.rows
         return self.mix(torch.cat(outputs) if outputs else queries)
 
 
-class Block(nn.Module):
-    """Pre-norm transformer block: attention, then a two-layer perceptron, each behind a layer norm and a residual."""
+class SwiGLU(nn.Module):
+    """Perceptron with a gate (Shazeer 2020, "GLU Variants Improve Transformer", eq. 6): (silu(x W) ∘ x V) U."""
 
-    def __init__(self, dim: int, heads: int, hidden: int, dropout: float) -> None:
+    def __init__(self, dim: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.open = nn.Linear(dim, 2 * hidden, bias=False)
+        self.dropout = Dropout(dropout)
+        self.close = nn.Linear(hidden, dim, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(tokens, dim) → (tokens, dim)."""
+        gate, value = self.open(tokens).chunk(2, dim=-1)
+        return self.close(self.dropout(F.silu(gate) * value))
+
+
+def perceptron(dim: int, hidden: int, dropout: float = 0.0) -> nn.Sequential:
+    """Two layers with GELU."""
+    return nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), Dropout(dropout), nn.Linear(hidden, dim))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block: attention, then a two-layer perceptron, each behind a layer norm and a residual.
+
+    With `causal` false a token sees its whole row; `attention_dropout` is of the weights of attention.
+    """
+
+    def __init__(
+        self, dim: int, heads: int, hidden: int, dropout: float, *, causal: bool = True, attention_dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.norm_attention = nn.LayerNorm(dim)
-        self.attention = CausalAttention(dim, heads)
+        self.attention = Attention(dim, heads, causal=causal, dropout=attention_dropout)
         self.norm_mlp = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), Dropout(dropout), nn.Linear(hidden, dim))
+        self.mlp: nn.Module = perceptron(dim, hidden, dropout)
         self.dropout = Dropout(dropout)
 
-    def forward(self, tokens: Tensor, packing: Packing) -> Tensor:
-        """(tokens, dim) → (tokens, dim)."""
-        return self._after(tokens + self.dropout(self.attention(self.norm_attention(tokens), packing)))
+    def forward(self, tokens: Tensor, packing: Packing, places: Tensor | None = None) -> Tensor:
+        """(tokens, dim) → (tokens, dim), or (places, dim) when only the tokens at `places`, int64, matter to the caller."""
+        seen = self.attention(self.norm_attention(tokens), packing)
+        if places is not None:
+            tokens, seen = tokens.index_select(0, places), seen.index_select(0, places)
+        return self._after(tokens, seen)
 
     def newest(self, tokens: Tensor, packing: Packing) -> Tensor:
         """What `forward` says at the newest token of each row, none of which is empty, for less: (tokens, dim) → (rows, dim)."""
-        seen = self.dropout(self.attention.newest(self.norm_attention(tokens), packing))
-        lines = self._after(tokens.index_select(0, packing.newest) + seen)
-        return torch.empty_like(lines).index_copy(0, packing.rows, lines)
+        seen = self.attention.newest(self.norm_attention(tokens), packing)
+        return packing.lines_to_rows(self._after(tokens.index_select(0, packing.newest), seen))
 
-    def _after(self, tokens: Tensor) -> Tensor:
+    def _after(self, tokens: Tensor, seen: Tensor) -> Tensor:
+        tokens = tokens + self.dropout(seen)
         return tokens + self.dropout(self.mlp(self.norm_mlp(tokens)))
+
+
+class LiGRBlock(Block):
+    """A block whose residuals are gated, with SwiGLU for a perceptron, as in eSASRec (Tikhonovich et al. 2025).
+
+    What attention and perceptron add is multiplied by σ(x W + b), x being what they are added to. The idea is LiGR's (Borisyuk et al.
+    2025, "From Features to Transformers: Redefining Ranking for Scalable Impact").
+    """
+
+    def __init__(self, dim: int, heads: int, hidden: int, dropout: float, *, attention_dropout: float = 0.0) -> None:
+        super().__init__(dim, heads, hidden, dropout, attention_dropout=attention_dropout)
+        self.mlp = SwiGLU(dim, hidden, dropout)
+        self.gate_attention = nn.Linear(dim, dim)
+        self.gate_mlp = nn.Linear(dim, dim)
+
+    def _after(self, tokens: Tensor, seen: Tensor) -> Tensor:
+        tokens = tokens + torch.sigmoid(self.gate_attention(tokens)) * self.dropout(seen)
+        return tokens + torch.sigmoid(self.gate_mlp(tokens)) * self.dropout(self.mlp(self.norm_mlp(tokens)))
+
+
+def init_normal(module: nn.Module, std: float) -> None:
+    """First weights of all embeddings and linear layers of a module: normal with standard deviation `std`; biases 0."""
+    for part in module.modules():
+        if isinstance(part, nn.Embedding | nn.Linear):
+            nn.init.normal_(part.weight, std=std)
+        if isinstance(part, nn.Linear) and part.bias is not None:
+            nn.init.zeros_(part.bias)

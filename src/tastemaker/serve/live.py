@@ -15,7 +15,6 @@ import pyarrow as pa
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.errors import TastemakerError
 from tastemaker.log import logger
-from tastemaker.models.base import SequenceModel
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.recommend.scoring import Scoring
 from tastemaker.serve.arrivals import Arrivals, read_as
@@ -200,6 +199,6 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 def _user_codes(recommender: Recommender | None) -> dict[str, int]:
     """Codes of users for models that read them; a sequence model reads the history alone."""
-    if recommender is None or isinstance(recommender.model, SequenceModel):
+    if recommender is None or recommender.model.learns_from == "sequences":
         return {}
     return {str(user): code for code, user in enumerate(recommender.users.ids.to_pylist(), start=FIRST)}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.index.exact import top_k
-from tastemaker.models.base import Query, SequenceModel
+from tastemaker.models.base import Query
 from tastemaker.recommend import policy
 from tastemaker.recommend.scoring import Scoring
 from tastemaker.serve.asks import Past, Row
@@ -124,7 +124,7 @@ def _boost(row: Row, line: Tensor, view: View) -> None:
         for mask, weight in row.boosts:
             scores[mask] *= weight
         return
-    if isinstance(view.model, SequenceModel):
+    if view.model is not None and view.model.learns_from == "sequences":
         spread = 1.0
     else:
         eligible = scores[row.gate.open]
