@@ -62,9 +62,13 @@ class BipartiteGraph(SparseMatrix):
         """bool (num_users,): who has an edge."""
         return self.offsets.diff() > 0
 
+    def item_degrees(self) -> Tensor:
+        """float32 (num_items,): edges of each item."""
+        return self._rows()[1][1].diff().float()
+
     def known_items(self) -> Tensor:
         """bool (num_items,): what has an edge."""
-        return self._rows()[1][1].diff() > 0
+        return self.item_degrees() > 0
 
     def _rows(self) -> tuple[Rows, Rows]:
         if self._sides is None:
