@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from tastemaker.data.interactions import Interactions
@@ -43,6 +43,12 @@ class XSimGCL(RetrievalModel):
         contrast_layer: int = Field(1, ge=0, description="layer that is contrasted with the mean; 0 is before the first step")
         contrast_temperature: float = Field(0.2, gt=0, description="what cosines in the contrast are divided by")
         contrasted: int = Field(2048, ge=2, description="users, and items, in the contrast of a step, at most")
+
+        @model_validator(mode="after")
+        def _is_a_layer(self) -> Self:
+            if self.contrast_layer > self.layers:
+                raise ValueError(f"contrast_layer up to layers = {self.layers}, not {self.contrast_layer}")
+            return self
 
     learns_from = "pairs"
     solves = ("two_tastes",)
@@ -91,7 +97,7 @@ class XSimGCL(RetrievalModel):
         """The mean of the layers, and the one that is contrasted with it."""
         if self._step is None:
             found = self.walker.walk(self._disturbed if self.config.noise else None)
-            self._step = self.walker.mean(found), found[min(self.config.contrast_layer, self.config.layers)]
+            self._step = self.walker.mean(found), found[self.config.contrast_layer]
         return self._step
 
     def _disturbed(self, vectors: Tensor) -> Tensor:
