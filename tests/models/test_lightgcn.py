@@ -70,7 +70,7 @@ def test_the_penalty_is_half_the_squared_first_embeddings_of_a_target(interactio
     )
     for loader in (Pairs(interactions), Baskets(interactions, USERS)):
         (batch,) = loader.epoch(0, 0, len(interactions))
-        assert float(model.encode_batch(batch).penalty) == pytest.approx(expected, rel=1e-5)
+        assert float(model.encode_batch(batch).penalty.detach()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_step_changes_embeddings_beyond_the_batch_and_the_next_one_sees_it(interactions: Interactions) -> None:
