@@ -38,7 +38,9 @@ class LightGCN(RetrievalModel):
         )
         temperature: float = Field(0.1, gt=0, description="what cosines are divided by")
         regularization: float = Field(
-            1e-4, ge=0, description="penalty on the squared first embeddings of a batch's users and items; unset: 0 for a softmax"
+            1e-4,
+            ge=0,
+            description="penalty on the squared first embeddings of a batch's users and items; unset: 0 for a softmax",
         )
 
     learns_from = "pairs"
@@ -49,9 +51,7 @@ class LightGCN(RetrievalModel):
 
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
-        self.walker = Propagation(
-            schema.num_users, schema.num_items, config.dim, config.layers, first=True, init=config.init
-        )
+        self.walker = Propagation(schema.num_users, schema.num_items, config.dim, config.layers, first=True, init=config.init)
         self._step: Sides | None = None
 
     @classmethod

@@ -58,9 +58,7 @@ class XSimGCL(RetrievalModel):
 
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
-        self.walker = Propagation(
-            schema.num_users, schema.num_items, config.dim, config.layers, first=False, init=config.init
-        )
+        self.walker = Propagation(schema.num_users, schema.num_items, config.dim, config.layers, first=False, init=config.init)
         self._step: tuple[Sides, Sides] | None = None
 
     @classmethod
@@ -81,8 +79,9 @@ class XSimGCL(RetrievalModel):
         users = batch.query.users
         penalty = None
         if self.config.contrast:
-            sides = zip((users, batch.targets), *self._walked(), strict=True)
-            penalty = self.config.contrast * sum(self._contrast(*side) for side in sides)
+            mean, layer = self._walked()
+            apart = self._contrast(users, mean[0], layer[0]) + self._contrast(batch.targets, mean[1], layer[1])
+            penalty = self.config.contrast * apart
         return Encoded(self._scaled(self._walked()[0][0].index_select(0, users)), batch.rows, penalty=penalty)
 
     def encode_user(self, query: Query) -> Tensor:

@@ -59,7 +59,7 @@ class BipartiteGraph(SparseMatrix):
         return self.to_items(self.to_users(items))
 
     def known_users(self) -> Tensor:
-        """bool (num_users,): who has an edge."""
+        """Who has an edge: bool (num_users,)."""
         return self.offsets.diff() > 0
 
     def item_degrees(self) -> Tensor:
@@ -67,7 +67,7 @@ class BipartiteGraph(SparseMatrix):
         return self._rows()[1][1].diff().float()
 
     def known_items(self) -> Tensor:
-        """bool (num_items,): what has an edge."""
+        """What has an edge: bool (num_items,)."""
         return self.item_degrees() > 0
 
     def _rows(self) -> tuple[Rows, Rows]:
@@ -86,7 +86,7 @@ class BipartiteGraph(SparseMatrix):
 
 
 def gathered(table: Tensor, history: sp.csr_matrix) -> Tensor:
-    """history · table: float32 (rows, dim) from (columns, dim); what rows that are not in the graph get from their columns."""
+    """What rows that are not in the graph get from their columns, history · table: (columns, dim) → float32 (rows, dim)."""
     device = table.device
     return _times(
         (

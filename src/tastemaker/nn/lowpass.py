@@ -42,12 +42,12 @@ class LowPass(SizedByData):
         self.vectors = leading_vectors(self.graph, factors)
 
     def ideal(self, columns: Tensor) -> Tensor:
-        """h D^-½ V Vᵀ D^½ for each column h."""
+        """The ideal low-pass filter, h D^-½ V Vᵀ D^½ for each column h."""
         root = self.degrees.sqrt().unsqueeze(1)
         return root * (self.vectors @ (self.vectors.T @ (columns / root)))
 
     def ideal_back(self, columns: Tensor) -> Tensor:
-        """D^-½ V Vᵀ D^½ h for each column h: what each item of a history brings to one that is scored."""
+        """Its transpose, D^-½ V Vᵀ D^½ h for each column h: what each item of a history brings to one that is scored."""
         root = self.degrees.sqrt().unsqueeze(1)
         return (self.vectors @ (self.vectors.T @ (columns * root))) / root
 
