@@ -54,6 +54,17 @@ class BipartiteGraph(SparseMatrix):
         product: Tensor = _Product.apply(users, by_item, by_user)
         return product
 
+    def to_strangers(self, items: Tensor, history: sp.csr_matrix) -> tuple[Tensor, Tensor]:
+        """What `to_users` would give users of such histories, were they in the graph and the items' degrees as they are.
+
+        `items` is float32 (num_items, dim), `history` has a 0/1 row a user; returns float32 (rows, dim), and for each row how many of its
+        items have an edge, float32 (rows,): the others say nothing.
+        """
+        degrees = self.item_degrees()
+        edges = torch.from_numpy(history @ (degrees > 0).float().cpu().numpy()).to(items.device)
+        sent = gathered(items * (degrees.clamp_min(1.0).rsqrt() * (degrees > 0)).unsqueeze(1), history)
+        return sent / edges.clamp_min(1.0).sqrt().unsqueeze(1), edges
+
     def smooth(self, items: Tensor) -> Tensor:
         """P x: float32 (num_items, dim) → (num_items, dim)."""
         return self.to_items(self.to_users(items))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
-from tastemaker.nn.graph import BipartiteGraph, gathered
+from tastemaker.nn.graph import BipartiteGraph
 from tastemaker.nn.sparse import SizedByData
 
 Sides = tuple[Tensor, Tensor]
@@ -24,7 +23,7 @@ class _Settled:
     items: Tensor
     """float32 (num_items, dim): the final vectors"""
     messages: Tensor
-    """float32 (num_items, dim): what an item adds to the vector of a user with one item; 0 for items without an edge"""
+    """float32 (num_items, dim): what items send their users, in all layers together"""
     usual: Tensor
     """float32 (dim,): the mean vector of the users with an edge"""
 
@@ -81,9 +80,8 @@ class Propagation(SizedByData):
 
         A user with nothing gets the usual vector.
         """
-        settled, known = self._settle(), self.graph.known_items().cpu().numpy()
-        edges = torch.from_numpy((history @ known.astype(np.float32)).astype(np.float32)).to(users.device)
-        vectors = gathered(settled.messages, history) / edges.clamp_min(1.0).sqrt().unsqueeze(1)
+        settled = self._settle()
+        vectors, edges = self.graph.to_strangers(settled.messages, history)
         nothing = edges == 0
         if self.first:
             own = self.graph.known_users()[users]
@@ -96,8 +94,7 @@ class Propagation(SizedByData):
         if self._settled is None:
             found = self.walk()
             users, items = self.mean(found)
-            scale = self.graph.item_degrees().clamp_min(1.0).rsqrt() * self.graph.known_items() / self.counted
-            messages = _sum([layer for _, layer in found[:-1]]) * scale.unsqueeze(1)
+            messages = _sum([layer for _, layer in found[:-1]]) / self.counted
             usual = users[self.graph.known_users()].mean(0).nan_to_num(0.0)
             self._settled = _Settled(items, messages, usual)
         return self._settled
