@@ -32,9 +32,9 @@ class RP3Beta(Model):
     class Config(Settings):
         """Settings of `rp3beta`."""
 
-        neighbours: int = Field(default=200, ge=1, description="Ends kept for an item.")
-        alpha: float = Field(default=1.0, ge=0, description="Exponent of the transition probabilities: 1 is a random walk.")
-        beta: float = Field(default=0.6, ge=0, description="Exponent of the degree of the item scored, which divides.")
+        neighbours: int = Field(default=500, ge=1, description="Ends kept for an item.")
+        alpha: float = Field(default=0.6, ge=0, description="Exponent of the transition probabilities: 1 is a random walk.")
+        beta: float = Field(default=0.4, ge=0, description="Exponent of the degree of the item scored, which divides.")
         weighted: bool = Field(
             False, description="A cell is the sum of the kind weights of its events (in a query: their number) instead of 1."
         )
