@@ -77,6 +77,12 @@ def test_who_has_an_edge_is_known_and_a_saved_graph_multiplies_as_before() -> No
     assert torch.equal(again.item_degrees(), graph.item_degrees())
 
 
+def test_a_graph_that_was_used_can_be_moved() -> None:
+    graph, items = connected(cells()), torch.randn(9, 3)
+    before = graph.to_users(items)
+    torch.testing.assert_close(graph.double().to_users(items.double()), before.double())
+
+
 def test_gathered_rows_are_sums_of_table_rows() -> None:
     history, table = sp.csr_matrix(np.array([[0, 1, 2], [0, 0, 0]], np.float32)), torch.randn(3, 4)
     torch.testing.assert_close(gathered(table, history), torch.from_numpy(history.toarray()) @ table)
