@@ -1,6 +1,7 @@
 """`python -m bench [NAME…]`: runs the speed benchmarks one after another; each prints its figures and writes them to bench/results.
 
     evaluate_speed   judging 30 k users × 41 k items
+    graph_epoch      LightGCN: CPU seconds an epoch
     http_overhead    what HTTP costs a request beyond the service's own work
     prepare_20m      20 million events to a dataset
     sparse_ease      300 thousand items: seconds and memory of the sparse regression
@@ -18,7 +19,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NAMES = ("evaluate_speed", "http_overhead", "prepare_20m", "sparse_ease", "store_ingest", "train_speed")
+NAMES = ("evaluate_speed", "graph_epoch", "http_overhead", "prepare_20m", "sparse_ease", "store_ingest", "train_speed")
 
 
 def main() -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
@@ -24,7 +25,12 @@ class SizedByData(nn.Module):
         self._sized_by_data.append(name)
 
     def forget(self) -> None:
-        """Drops what was computed from the buffers and kept for speed; called whenever a state is loaded."""
+        """Drops what was computed from the buffers and kept for speed; called whenever a state is loaded or the module is moved."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        self.forget()
+        return self
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
         for name in self._sized_by_data:
