@@ -4,6 +4,7 @@
 Model                   score(query, items)
 ├── RetrievalModel      encode_user(query) · encode_item(codes): the score is their dot product
 │   └── SequenceModel   encode_before(query): a user vector before every event of the history
+│       └── TokenModel  states(rows): the same of a start token and the events behind it
 ├── PairModel           score_each(query, items): a user and an item are looked at together
 └── Solvable            solve(interactions): fitted in closed form or by counting, not by gradients
 ```
@@ -20,12 +21,14 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 import scipy.sparse as sp
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from tastemaker.data.habits import suited
 from tastemaker.data.interactions import Histories, Interactions
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.nn.sparse import SizedByData
+from tastemaker.nn.started import Started
 from tastemaker.settings import Settings
 
 _PAIRS = 1 << 16
@@ -264,6 +267,39 @@ class SequenceModel(RetrievalModel):
         Row e knows the events of its user before e and nothing else; at a user's first event it is what is expected of anyone. All
         histories in the query are short enough (`max_length` + 1 events) and known (no PAD, no UNKNOWN).
         """
+
+
+class TokenModel(SequenceModel):
+    """A sequence model that reads a history as tokens, a start and then its events, and recommends the items that it reads.
+
+    Every history begins with the start, so the first event is a target too, and a user with nothing gets what anyone's first event is
+    likely to be.
+    """
+
+    item_embedding: nn.Embedding
+
+    @classmethod
+    def adapt(cls, config: Any, interactions: Interactions, loss: str | None = None) -> Any:
+        """Length and dropout that suit the data (`data.habits.suited`)."""
+        return suited(config, interactions)
+
+    @abc.abstractmethod
+    def states(self, rows: Started) -> Tensor:
+        """What is known at each token, from it and those before it in its row: float32 (tokens, dim)."""
+
+    def newest(self, rows: Started) -> Tensor:
+        """The `states` of the last token of each row, none of which is empty: float32 (rows, dim)."""
+        return self.states(rows).index_select(0, rows.newest)
+
+    def encode_before(self, query: Query) -> Tensor:
+        return self.states(Started.before(query.items, query.times, query.offsets))
+
+    def encode_user(self, query: Query) -> Tensor:
+        query = query.known().last(self.config.max_length)
+        return self.newest(Started.after(query.items, query.times, query.offsets))
+
+    def encode_item(self, codes: Tensor | None = None) -> Tensor:
+        return self.item_embedding.weight if codes is None else self.item_embedding(codes)
 
 
 @runtime_checkable

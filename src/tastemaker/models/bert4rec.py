@@ -9,12 +9,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from tastemaker.data.habits import suited
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import Batch, Encoded, Query, RetrievalModel
 from tastemaker.nn.dropout import Dropout
 from tastemaker.nn.ragged import Packing, positions_from_end
-from tastemaker.nn.started import suited
 from tastemaker.nn.transformer import Block, init_normal
 from tastemaker.settings import Settings
 
@@ -68,7 +68,7 @@ class BERT4Rec(RetrievalModel):
 
     @classmethod
     def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
-        """Length and dropout that suit the data (`nn.started.suited`)."""
+        """Length and dropout that suit the data (`data.habits.suited`)."""
         return suited(config, interactions)
 
     def encode_batch(self, batch: Batch) -> Encoded:

@@ -8,19 +8,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
-from tastemaker.models.base import Query, SequenceModel
+from tastemaker.models.base import TokenModel
 from tastemaker.nn.dropout import Dropout
 from tastemaker.nn.frequency import LowPass
 from tastemaker.nn.ragged import Packing
 from tastemaker.nn.reader import CausalReader
-from tastemaker.nn.started import Started, suited
+from tastemaker.nn.started import Started
 from tastemaker.nn.transformer import Attention, init_normal, perceptron
 from tastemaker.settings import Settings
 
 
-class BSARec(SequenceModel):
+class BSARec(TokenModel):
     """Beyond self-attention (Shin et al. 2024, "An Attentive Inductive Bias for Sequential Recommendation beyond the Self-Attention").
 
     Each block mixes α of a frequency rescaler with 1 - α of self-attention (eq. 6 to 8). The rescaler splits a history into the slow
@@ -45,7 +44,7 @@ class BSARec(SequenceModel):
         frequencies: int = Field(
             3, ge=1, description="lowest frequencies that are slow, the mean included; ⌊c / 2⌋ + 1 of the paper"
         )
-        max_length: int = Field(50, ge=1, description="newest events of a history that are read; unset: what the data needs")
+        max_length: int = Field(200, ge=1, description="newest events of a history that are read; unset: what the data needs")
         init: float = Field(0.02, gt=0, description="standard deviation of the first weights")
         dropout: float = Field(
             0.5, ge=0, lt=1, description="of embeddings, attention and each block; unset: more on sparser data"
@@ -62,22 +61,11 @@ class BSARec(SequenceModel):
         self.reader = CausalReader(config.dim, blocks, config.max_length, config.dropout, init=config.init, norm=False)
         init_normal(self, config.init)
 
-    @classmethod
-    def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
-        """Length and dropout that suit the data (`nn.started.suited`)."""
-        return suited(config, interactions)
-
-    def encode_before(self, query: Query) -> Tensor:
-        rows = Started.before(query.items, query.times, query.offsets)
+    def states(self, rows: Started) -> Tensor:
         return cast(Tensor, self.reader(self.item_embedding(rows.items), rows))
 
-    def encode_user(self, query: Query) -> Tensor:
-        query = query.known().last(self.config.max_length)
-        rows = Started.after(query.items, query.times, query.offsets)
+    def newest(self, rows: Started) -> Tensor:
         return self.reader.newest(self.item_embedding(rows.items), rows)
-
-    def encode_item(self, codes: Tensor | None = None) -> Tensor:
-        return self.item_embedding.weight if codes is None else self.item_embedding(codes)
 
 
 class _Block(nn.Module):

@@ -8,16 +8,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
-from tastemaker.models.base import Query, SequenceModel
+from tastemaker.models.base import Query, TokenModel
 from tastemaker.nn.dropout import Dropout
-from tastemaker.nn.started import Started, suited
+from tastemaker.nn.started import Started
 from tastemaker.nn.windows import WindowConvolutions, windows
 from tastemaker.settings import Settings
 
 
-class Caser(SequenceModel):
+class Caser(TokenModel):
     """Convolutional sequence embedding (Tang & Wang 2018), trained on the next item after every event.
 
     A user is what horizontal and vertical convolutions see in the last `window` events; an item is its embedding, shared with the input. Deviations
@@ -66,27 +65,16 @@ class Caser(SequenceModel):
             self.user_embedding = nn.Embedding(schema.num_users, config.dim)
             nn.init.zeros_(self.user_embedding.weight)
 
-    @classmethod
-    def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
-        """Length and dropout that suit the data (`nn.started.suited`)."""
-        return suited(config, interactions)
-
     def encode_before(self, query: Query) -> Tensor:
-        states = self._states(Started.before(query.items, query.times, query.offsets))
+        states = super().encode_before(query)
         return states if self.user_embedding is None else states + self.user_embedding(query.users[query.rows])
 
     def encode_user(self, query: Query) -> Tensor:
-        query = query.known().last(self.config.window)
-        rows = Started.after(query.items, query.times, query.offsets)
-        states = self._states(rows).index_select(0, rows.newest)
+        states = super().encode_user(query.known().last(self.config.window))
         return states if self.user_embedding is None else states + self.user_embedding(query.users)
 
-    def _states(self, rows: Started) -> Tensor:
-        """The state at each token, float32 (tokens, dim)."""
-        tokens = self.item_embedding(rows.items).index_copy(0, rows.starts, self.start.expand(len(rows.starts), -1))
+    def states(self, rows: Started) -> Tensor:
+        tokens = rows.vectors(self.item_embedding, self.start)
         tokens = self.dropout(self.norm_input(tokens))
         seen = self.convolutions(tokens, windows(rows.positions, self.config.window))
         return self.norm(self.mix(self.dropout(seen)))
-
-    def encode_item(self, codes: Tensor | None = None) -> Tensor:
-        return self.item_embedding.weight if codes is None else self.item_embedding(codes)

@@ -8,17 +8,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tastemaker.data.habits import sparse_dropout, usual_length
-from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
-from tastemaker.models.base import Query, SequenceModel
+from tastemaker.models.base import TokenModel
 from tastemaker.nn.dropout import Dropout
-from tastemaker.nn.opened import Opened
 from tastemaker.nn.recurrent import Cell, Recurrent, Steps
+from tastemaker.nn.started import Started
 from tastemaker.settings import Settings
 
 
-class GRU4Rec(SequenceModel):
+class GRU4Rec(TokenModel):
     """Session-based recommendations with recurrent neural networks (Hidasi et al. 2016; Hidasi & Karatzoglou 2018).
 
     A user is the network's state after the newest event, mapped to the size of an item; an item is its embedding, by default the
@@ -60,25 +58,16 @@ class GRU4Rec(SequenceModel):
             if module is not None:
                 nn.init.normal_(module.weight, std=config.init)
 
-    @classmethod
-    def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
-        """Length: what 19 of 20 users need, 10 … 200. Dropout: .5 where items have 16 events each, down to .1 where they have 100."""
-        dropout = sparse_dropout(interactions)
-        chosen = {"max_length": usual_length(interactions), "dropout_embedding": dropout, "dropout_hidden": dropout}
-        return config.model_copy(update={key: value for key, value in chosen.items() if key not in config.model_fields_set})
+    def states(self, rows: Started) -> Tensor:
+        return self._decoded(self._run(rows))
 
-    def encode_before(self, query: Query) -> Tensor:
-        return self._decoded(self._states(Opened.before(query.items, query.offsets)))
+    def newest(self, rows: Started) -> Tensor:
+        return self._decoded(self._run(rows).index_select(0, rows.newest))
 
-    def encode_user(self, query: Query) -> Tensor:
-        query = query.known().last(self.config.max_length)
-        opened = Opened.after(query.items, query.offsets)
-        return self._decoded(self._states(opened).index_select(0, opened.newest))
-
-    def _states(self, opened: Opened) -> Tensor:
+    def _run(self, rows: Started) -> Tensor:
         """The network's state after each token."""
-        tokens = self.norm_input(opened.vectors(self.item_embedding.weight, self.start))
-        return self.recurrent(self.dropout_embedding(tokens), Steps.of(opened.offsets))
+        tokens = self.norm_input(rows.vectors(self.item_embedding, self.start))
+        return self.recurrent(self.dropout_embedding(tokens), Steps.of(rows.offsets))
 
     def _decoded(self, states: Tensor) -> Tensor:
         return self.decode(self.dropout_hidden(states))

@@ -8,18 +8,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tastemaker.data.habits import sparse_dropout, usual_length
-from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
-from tastemaker.models.base import Query, SequenceModel
+from tastemaker.models.base import TokenModel
 from tastemaker.nn.dropout import Dropout
-from tastemaker.nn.opened import Opened
 from tastemaker.nn.ragged import Packing, positions_from_end
-from tastemaker.nn.transformer import Block
+from tastemaker.nn.started import Started
+from tastemaker.nn.transformer import Block, init_normal
 from tastemaker.settings import Settings
 
 
-class LARES(SequenceModel):
+class LARES(TokenModel):
     """Latent reasoning for sequential recommendation (Liu et al. 2025), its depth-recurrent network.
 
     Some blocks A read the history once, H = A(events + positions); others, C, are applied to their own result for a number of hops,
@@ -66,37 +64,25 @@ class LARES(SequenceModel):
         self.blocks, self.core = blocks(config.blocks), blocks(config.core)
         self.norm_input, self.norm_hop, self.norm = (nn.LayerNorm(config.dim) for _ in range(3))
         self.dropout = Dropout(config.dropout)
-        for module in self.modules():
-            if isinstance(module, nn.Embedding | nn.Linear):
-                nn.init.normal_(module.weight, std=config.init)
-            if isinstance(module, nn.Linear):
-                nn.init.zeros_(module.bias)
+        init_normal(self, config.init)
 
-    @classmethod
-    def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
-        """Length: what 19 of 20 users need, 10 … 200. Dropout: .5 where items have 16 events each, down to .1 where they have 100."""
-        chosen = {"max_length": usual_length(interactions), "dropout": sparse_dropout(interactions)}
-        return config.model_copy(update={key: value for key, value in chosen.items() if key not in config.model_fields_set})
-
-    def encode_before(self, query: Query) -> Tensor:
-        opened, packing = Opened.before(query.items, query.offsets), Packing.of(query.offsets)
-        tokens = self._read(opened, packing)
+    def states(self, rows: Started) -> Tensor:
+        packing = Packing.of(rows.offsets)
+        tokens = self._read(rows, packing)
         *before, last = self.core
         return self.norm(last(self._thought(tokens, before, packing), packing))
 
-    def encode_user(self, query: Query) -> Tensor:
-        query = query.known().last(self.config.max_length)
-        opened = Opened.after(query.items, query.offsets)
-        packing = Packing.of(opened.offsets, waste=0.5)
-        tokens = self._read(opened, packing)
+    def newest(self, rows: Started) -> Tensor:
+        packing = Packing.of(rows.offsets, waste=0.5)
+        tokens = self._read(rows, packing)
         *before, last = self.core
         assert isinstance(last, Block)
         return self.norm(last.newest(self._thought(tokens, before, packing), packing))
 
-    def _read(self, opened: Opened, packing: Packing) -> Tensor:
+    def _read(self, rows: Started, packing: Packing) -> Tensor:
         """H: what the first blocks make of the history, (tokens, dim)."""
-        tokens = opened.vectors(self.item_embedding.weight, self.start)
-        tokens = self.dropout(self.norm_input(tokens + self.position_embedding(positions_from_end(opened.offsets))))
+        tokens = rows.vectors(self.item_embedding, self.start)
+        tokens = self.dropout(self.norm_input(tokens + self.position_embedding(positions_from_end(rows.offsets))))
         for block in self.blocks:
             tokens = block(tokens, packing)
         return tokens
@@ -109,6 +95,3 @@ class LARES(SequenceModel):
             for block in before if hop == self.config.hops - 1 else self.core:
                 thought = block(thought, packing)
         return thought
-
-    def encode_item(self, codes: Tensor | None = None) -> Tensor:
-        return self.item_embedding.weight if codes is None else self.item_embedding(codes)

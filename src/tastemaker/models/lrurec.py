@@ -8,17 +8,17 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
-from tastemaker.models.base import Query, SequenceModel
+from tastemaker.models.base import TokenModel
 from tastemaker.nn.dropout import Dropout
 from tastemaker.nn.ragged import positions_from_end
 from tastemaker.nn.recurrence import LinearRecurrence
-from tastemaker.nn.started import Started, suited
+from tastemaker.nn.started import Started
+from tastemaker.nn.transformer import init_normal
 from tastemaker.settings import Settings
 
 
-class LRURec(SequenceModel):
+class LRURec(TokenModel):
     """Linear recurrence units for sequential recommendation (Yue et al. 2024), trained on the next item after every event.
 
     A user is the state after the newest event; an item is its embedding, shared with the input. A block is a diagonal complex recurrence and a
@@ -57,36 +57,15 @@ class LRURec(SequenceModel):
         self.norm_input = nn.LayerNorm(config.dim)
         self.norm = nn.LayerNorm(config.dim)
         self.dropout = Dropout(config.dropout)
-        for module in self.modules():
-            if isinstance(module, nn.Embedding | nn.Linear):
-                nn.init.normal_(module.weight, std=config.init)
-            if isinstance(module, nn.Linear):
-                nn.init.zeros_(module.bias)
+        init_normal(self, config.init)
 
-    @classmethod
-    def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
-        """Length and dropout that suit the data (`nn.started.suited`)."""
-        return suited(config, interactions)
-
-    def encode_before(self, query: Query) -> Tensor:
-        return self._states(Started.before(query.items, query.times, query.offsets))
-
-    def encode_user(self, query: Query) -> Tensor:
-        query = query.known().last(self.config.max_length)
-        rows = Started.after(query.items, query.times, query.offsets)
-        return self._states(rows).index_select(0, rows.newest)
-
-    def _states(self, rows: Started) -> Tensor:
-        """The state at each token, float32 (tokens, dim)."""
-        tokens = self.item_embedding(rows.items).index_copy(0, rows.starts, self.start.expand(len(rows.starts), -1))
+    def states(self, rows: Started) -> Tensor:
+        tokens = rows.vectors(self.item_embedding, self.start)
         tokens = self.dropout(self.norm_input(tokens))
         positions, from_end = rows.positions, positions_from_end(rows.offsets)
         for block in self.blocks:
             tokens = block(tokens, positions, from_end)
         return self.norm(tokens)
-
-    def encode_item(self, codes: Tensor | None = None) -> Tensor:
-        return self.item_embedding.weight if codes is None else self.item_embedding(codes)
 
 
 class _Block(nn.Module):

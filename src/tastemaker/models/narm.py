@@ -8,19 +8,17 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tastemaker.data.habits import sparse_dropout, usual_length
-from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
-from tastemaker.models.base import Query, SequenceModel
+from tastemaker.models.base import TokenModel
 from tastemaker.nn.additive import AdditiveAttention
 from tastemaker.nn.dropout import Dropout
-from tastemaker.nn.opened import Opened
 from tastemaker.nn.ragged import Packing
 from tastemaker.nn.recurrent import Recurrent, Steps
+from tastemaker.nn.started import Started
 from tastemaker.settings import Settings
 
 
-class NARM(SequenceModel):
+class NARM(TokenModel):
     """Neural attentive session-based recommendation (Li et al. 2017).
 
     With h_1 … h_t the states of a gated recurrent unit over the history, a user is B [h_t ; Σ_j v·σ(Q h_t + K h_j) h_j]: what the
@@ -57,32 +55,18 @@ class NARM(SequenceModel):
         self.dropout_embedding, self.dropout_hidden = Dropout(config.dropout_embedding), Dropout(config.dropout_hidden)
         nn.init.normal_(self.item_embedding.weight, std=config.init)
 
-    @classmethod
-    def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
-        """Length: what 19 of 20 users need, 10 … 100. Dropout: .5 where items have 16 events each, down to .1 where they have 100."""
-        dropout = sparse_dropout(interactions)
-        length = usual_length(interactions, most=100)
-        chosen = {"max_length": length, "dropout_embedding": dropout, "dropout_hidden": dropout}
-        return config.model_copy(update={key: value for key, value in chosen.items() if key not in config.model_fields_set})
+    def states(self, rows: Started) -> Tensor:
+        run = self._run(rows)
+        return self._decoded(run, self.attention(run, Packing.of(rows.offsets)))
 
-    def encode_before(self, query: Query) -> Tensor:
-        opened = Opened.before(query.items, query.offsets)
-        states = self._states(opened)
-        return self._decoded(states, self.attention(states, Packing.of(opened.offsets)))
+    def newest(self, rows: Started) -> Tensor:
+        run = self._run(rows)
+        return self._decoded(run.index_select(0, rows.newest), self.attention.newest(run, rows.offsets))
 
-    def encode_user(self, query: Query) -> Tensor:
-        query = query.known().last(self.config.max_length)
-        opened = Opened.after(query.items, query.offsets)
-        states = self._states(opened)
-        return self._decoded(states.index_select(0, opened.newest), self.attention.newest(states, opened.offsets))
-
-    def _states(self, opened: Opened) -> Tensor:
+    def _run(self, rows: Started) -> Tensor:
         """The network's state after each token."""
-        tokens = self.norm_input(opened.vectors(self.item_embedding.weight, self.start))
-        return self.recurrent(self.dropout_embedding(tokens), Steps.of(opened.offsets))
+        tokens = self.norm_input(rows.vectors(self.item_embedding, self.start))
+        return self.recurrent(self.dropout_embedding(tokens), Steps.of(rows.offsets))
 
     def _decoded(self, states: Tensor, purposes: Tensor) -> Tensor:
         return self.decode(self.dropout_hidden(torch.cat([states, purposes], 1)))
-
-    def encode_item(self, codes: Tensor | None = None) -> Tensor:
-        return self.item_embedding.weight if codes is None else self.item_embedding(codes)

@@ -7,16 +7,15 @@ from typing import ClassVar, Literal, cast
 from pydantic import Field
 from torch import Tensor, nn
 
-from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
-from tastemaker.models.base import Query, SequenceModel
+from tastemaker.models.base import TokenModel
 from tastemaker.nn.reader import CausalReader
-from tastemaker.nn.started import Started, suited
+from tastemaker.nn.started import Started
 from tastemaker.nn.transformer import Block, LiGRBlock, init_normal
 from tastemaker.settings import Settings
 
 
-class SASRec(SequenceModel):
+class SASRec(TokenModel):
     """Self-attentive sequential recommendation (Kang & McAuley 2018), trained on the next item after every event.
 
     A user is the transformer's state after the newest event; an item is its embedding, shared with the input. Deviations from the
@@ -64,19 +63,8 @@ class SASRec(SequenceModel):
         )
         init_normal(self, config.init)
 
-    @classmethod
-    def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
-        """Length and dropout that suit the data (`nn.started.suited`)."""
-        return suited(config, interactions)
-
-    def encode_before(self, query: Query) -> Tensor:
-        rows = Started.before(query.items, query.times, query.offsets)
+    def states(self, rows: Started) -> Tensor:
         return cast(Tensor, self.reader(self.item_embedding(rows.items), rows))
 
-    def encode_user(self, query: Query) -> Tensor:
-        query = query.known().last(self.config.max_length)
-        rows = Started.after(query.items, query.times, query.offsets)
+    def newest(self, rows: Started) -> Tensor:
         return self.reader.newest(self.item_embedding(rows.items), rows)
-
-    def encode_item(self, codes: Tensor | None = None) -> Tensor:
-        return self.item_embedding.weight if codes is None else self.item_embedding(codes)

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tastemaker.data.habits import sparse_dropout, usual_length
+from tastemaker.data.habits import suited
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import Query, SequenceModel
@@ -58,9 +58,8 @@ class SRGNN(SequenceModel):
 
     @classmethod
     def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
-        """Length: what 19 of 20 users need, 10 … 50. Dropout: .5 where items have 16 events each, down to .1 where they have 100."""
-        chosen = {"max_length": usual_length(interactions, most=50), "dropout": sparse_dropout(interactions)}
-        return config.model_copy(update={key: value for key, value in chosen.items() if key not in config.model_fields_set})
+        """Length and dropout that suit the data (`data.habits.suited`)."""
+        return suited(config, interactions)
 
     def encode_before(self, query: Query) -> Tensor:
         first = query.offsets[:-1].repeat_interleave(query.lengths).cpu().numpy()

@@ -9,18 +9,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
-from tastemaker.models.base import Query, SequenceModel
+from tastemaker.models.base import TokenModel
 from tastemaker.nn.dropout import Dropout
 from tastemaker.nn.intervals import IntervalBlock
 from tastemaker.nn.lags import personal_lags, rectangles
 from tastemaker.nn.ragged import Packing, positions_from_end
-from tastemaker.nn.started import Started, suited
+from tastemaker.nn.started import Started
+from tastemaker.nn.transformer import init_normal
 from tastemaker.settings import Settings
 
 
-class TiSASRec(SequenceModel):
+class TiSASRec(TokenModel):
     """Time interval aware self-attention (Li, Wang & McAuley 2020), trained on the next item after every event.
 
     A user is the transformer's state after the newest event; an item is its embedding, shared with the input. How long before an event
@@ -61,28 +61,10 @@ class TiSASRec(SequenceModel):
         self.norm_input = nn.LayerNorm(config.dim)
         self.norm = nn.LayerNorm(config.dim)
         self.dropout = Dropout(config.dropout)
-        for module in self.modules():
-            if isinstance(module, nn.Embedding | nn.Linear):
-                nn.init.normal_(module.weight, std=config.init)
-            if isinstance(module, nn.Linear):
-                nn.init.zeros_(module.bias)
+        init_normal(self, config.init)
 
-    @classmethod
-    def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
-        """Length and dropout that suit the data (`nn.started.suited`)."""
-        return suited(config, interactions)
-
-    def encode_before(self, query: Query) -> Tensor:
-        return self._states(Started.before(query.items, query.times, query.offsets))
-
-    def encode_user(self, query: Query) -> Tensor:
-        query = query.known().last(self.config.max_length)
-        rows = Started.after(query.items, query.times, query.offsets)
-        return self._states(rows).index_select(0, rows.newest)
-
-    def _states(self, rows: Started) -> Tensor:
-        """The state at each token, float32 (tokens, dim)."""
-        tokens = self.item_embedding(rows.items).index_copy(0, rows.starts, self.start.expand(len(rows.starts), -1))
+    def states(self, rows: Started) -> Tensor:
+        tokens = rows.vectors(self.item_embedding, self.start)
         tokens, packing = self.dropout(self.norm_input(tokens)), Packing.of(rows.offsets)
         buckets = self.config.intervals + 1
         parts = rectangles(packing, rows.times, partial(personal_lags, buckets=buckets), width=buckets)
@@ -90,6 +72,3 @@ class TiSASRec(SequenceModel):
         for block in self.blocks:
             tokens = block(tokens, positions, packing, parts)
         return self.norm(tokens)
-
-    def encode_item(self, codes: Tensor | None = None) -> Tensor:
-        return self.item_embedding.weight if codes is None else self.item_embedding(codes)

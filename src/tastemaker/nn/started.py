@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
-
-from tastemaker.data.interactions import Interactions
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,23 +44,12 @@ class Started:
         """int64 (rows,): the place of each row's last token; for rows that are not empty."""
         return self.offsets[1:] - 1
 
+    def vectors(self, table: nn.Embedding, start: Tensor) -> Tensor:
+        """(tokens, dim): the embedding of each event's item, and `start`, (dim,), where rows begin."""
+        return table(self.items).index_copy(0, self.starts, start.expand(len(self.starts), -1))
+
     @property
     def positions(self) -> Tensor:
         """int64 (tokens,): 0 for the start of each row, 1 for its oldest event, …"""
         firsts = torch.repeat_interleave(self.offsets[:-1], self.offsets.diff(), output_size=len(self.items))
         return torch.arange(len(self.items), device=self.items.device) - firsts
-
-
-def suited(config: Any, interactions: Interactions) -> Any:
-    """The config of a sequence model with what was left open chosen from the training side.
-
-    Length: what 19 of 20 users need, 10 … 200. Dropout: .5 where items have 16 events each, down to .1 where they have 100.
-    """
-    lengths = np.bincount(interactions.user)
-    per_item = len(interactions) / max(1, len(np.unique(interactions.item)))
-    scarcity = 1 - np.log(max(per_item, 1.0) / 16) / np.log(100 / 16)
-    chosen = {
-        "max_length": int(np.clip(np.quantile(lengths[lengths > 0], 0.95), 10, 200)) if len(interactions) else 10,
-        "dropout": round(float(np.clip(0.1 + 0.4 * scarcity, 0.1, 0.5)), 2),
-    }
-    return config.model_copy(update={key: value for key, value in chosen.items() if key not in config.model_fields_set})
