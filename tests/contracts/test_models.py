@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -28,6 +29,7 @@ WORLDS = {
     "planted_bias": synthetic.planted_bias,
 }
 CLAIMS = [(name, world) for name in MODELS for world in resolve.model_class(name).solves]
+SEQUENCES = [name for name in MODELS if issubclass(resolve.model_class(name), SequenceModel)]
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
@@ -214,6 +216,44 @@ def test_unknown_items_in_a_history_are_as_if_they_were_not_there(name: str) -> 
     clean = scores(model, query([UNKNOWN, UNKNOWN], [history, []]))
     stained = scores(model, query([UNKNOWN, UNKNOWN], [[UNKNOWN, *history[:2], UNKNOWN, PAD, *history[2:]], [UNKNOWN]]))
     torch.testing.assert_close(stained, clean, **CLOSE)
+
+
+def timed(rows: list[list[int]], times: list[list[int]]) -> Query:
+    """Histories with times in hours."""
+    packed = Histories.of(rows)
+    hours = np.concatenate([np.asarray(row, np.int64) for row in times]) if rows else packed.times
+    return Query.of(np.full(len(rows), UNKNOWN), replace(packed, times=hours * 3_600_000_000))
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_the_vector_before_an_event_does_not_know_it_nor_when_it_is_nor_what_follows(name: str) -> None:
+    model = fitted(name)
+    with torch.no_grad():
+        one = model.encode_before(timed([[3, 4, 5, 6]], [[0, 1, 5, 7]]))
+        two = model.encode_before(timed([[3, 4, 9, 8]], [[0, 1, 50, 51]]))
+    torch.testing.assert_close(one[:3], two[:3], **CLOSE)
+    assert not torch.allclose(one[3], two[3])
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_asking_after_a_history_equals_training_on_its_next_event_whatever_rows_lie_beside_it(name: str) -> None:
+    model, rows, times = fitted(name), [[3], [3, 4, 3], [], [5, 9, 5, 9, 7, 5]], [[2], [1, 1, 8], [], [0, 3, 4, 4, 9, 20]]
+    longer = timed([[*row, 7] for row in rows], [[*hours, hours[-1] if hours else 0] for hours in times])
+    ends = np.cumsum([len(row) + 1 for row in rows]) - 1
+    with torch.no_grad():
+        torch.testing.assert_close(model.encode_user(timed(rows, times)), model.encode_before(longer)[ends], **CLOSE)
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+@torch.no_grad()
+def test_only_the_newest_events_are_read_and_unknown_items_take_no_place_among_them(name: str) -> None:
+    torch.manual_seed(0)
+    kind = resolve.model_class(name)
+    model = kind(kind.Config(max_length=3), world_of("two_tastes").dataset.schema).eval()
+    newest = model.encode_user(timed([[3, 4, 5]], [[2, 3, 7]]))
+    torch.testing.assert_close(model.encode_user(timed([[9, 8, 3, 4, 5]], [[0, 1, 2, 3, 7]])), newest, **CLOSE)
+    stained = timed([[9, 3, UNKNOWN, 4, PAD, 5, UNKNOWN]], [[0, 2, 2, 3, 5, 7, 9]])
+    torch.testing.assert_close(model.encode_user(stained), newest, **CLOSE)
 
 
 @pytest.mark.parametrize("name", [name for name, world in CLAIMS if world == "two_tastes"])

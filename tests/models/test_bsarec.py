@@ -65,21 +65,6 @@ def test_every_vector_is_what_the_paper_says():
         torch.testing.assert_close(model.encode_before(_query(*rows)), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_vector_before_an_event_does_not_know_it_nor_what_follows():
-    model = _model()
-    one = model.encode_before(_query([3, 4, 5, 6]))
-    two = model.encode_before(_query([3, 4, 9, 8]))
-    torch.testing.assert_close(one[:3], two[:3])
-    assert not torch.allclose(one[3], two[3])
-
-
-def test_asking_after_a_history_equals_training_on_its_next_event():
-    model = _model()
-    for row in ([], [3], [3, 4], [3, 4, 5, 6]):
-        after = model.encode_user(_query(row, [3, 4, 5], []))[0]
-        torch.testing.assert_close(after, model.encode_before(_query([*row, 7]))[-1], rtol=1e-4, atol=1e-5)
-
-
 def test_alpha_says_how_much_attention_counts():
     filtered, attended = _model(alpha=1.0), _model(alpha=0.0)
     query = _query([3, 4, 5])

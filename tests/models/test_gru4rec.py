@@ -47,19 +47,6 @@ def test_asking_after_a_history_equals_training_on_its_next_event(settings):
     torch.testing.assert_close(model.encode_user(_query(*rows)), before[ends], rtol=1e-4, atol=1e-6)
 
 
-def test_the_vector_before_an_event_does_not_know_it_nor_what_follows():
-    model = _model()
-    one, two = (model.encode_before(_query([3, 4, last, 6])) for last in (5, 9))
-    torch.testing.assert_close(one[:3], two[:3])
-    assert not torch.allclose(one[3], two[3])
-
-
-def test_only_the_newest_events_are_read_and_unknown_items_are_skipped():
-    model = _model(max_length=3)
-    torch.testing.assert_close(model.encode_user(_query([9, 8, 3, 4, 5])), model.encode_user(_query([3, 4, 5])))
-    torch.testing.assert_close(model.encode_user(_query([3, 1, 4, 0])), model.encode_user(_query([3, 4])))
-
-
 def test_items_are_recommended_by_the_embedding_that_is_read_unless_told_otherwise():
     shared, apart = _model(), _model(constrained=False)
     assert shared.encode_item() is shared.item_embedding.weight

@@ -27,14 +27,6 @@ def _query(*rows, times=None):
     return Query.of(np.full(len(rows), 2), Histories(histories.items, moments, histories.values, histories.offsets))
 
 
-def test_the_vector_before_an_event_does_not_know_it_nor_when_it_is_nor_what_follows():
-    model = _model()
-    one = model.encode_before(_query([3, 4, 5, 6]))
-    two = model.encode_before(_query([3, 4, 9, 8], times=[0, HOUR, 50 * HOUR, 51 * HOUR]))
-    torch.testing.assert_close(one[:3], two[:3])
-    assert not torch.allclose(one[3], two[3])
-
-
 def test_a_prefix_means_the_same_wherever_its_row_ends():
     model, row = _model(), [3, 4, 5, 6, 7]
     whole = model.encode_before(_query(row))
@@ -46,11 +38,3 @@ def test_when_things_happened_matters():
     model = _model()
     near, far = (model.encode_user(_query([3, 4, 5], times=[0, HOUR, HOUR + gap])) for gap in (HOUR, 900 * HOUR))
     assert not torch.allclose(near, far)
-
-
-def test_only_the_newest_events_are_read_and_unknown_items_are_skipped():
-    model = _model(max_length=3)
-    torch.testing.assert_close(model.encode_user(_query([9, 8, 3, 4, 5])), model.encode_user(_query([3, 4, 5])))
-    hours = [0, 3 * HOUR]
-    stained = model.encode_user(_query([3, 1, 4, 0], times=[0, HOUR, 3 * HOUR, 9 * HOUR]))
-    torch.testing.assert_close(stained, model.encode_user(_query([3, 4], times=hours)))

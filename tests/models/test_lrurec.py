@@ -20,14 +20,6 @@ def _query(*rows, users=None):
     return Query.of(np.full(len(rows), 2) if users is None else np.asarray(users), Histories.of([list(row) for row in rows]))
 
 
-def test_the_vector_before_an_event_does_not_know_it_nor_what_follows():
-    model = _model()
-    one = model.encode_before(_query([3, 4, 5, 6]))
-    two = model.encode_before(_query([3, 4, 9, 8]))
-    torch.testing.assert_close(one[:3], two[:3])
-    assert not torch.allclose(one[3], two[3])
-
-
 def test_a_prefix_means_the_same_wherever_its_row_ends():
     model, row = _model(), [3, 4, 5, 6, 7, 8, 3, 9]
     whole = model.encode_before(_query([9, 9], row))[2:]
@@ -38,12 +30,6 @@ def test_a_prefix_means_the_same_wherever_its_row_ends():
 def test_order_matters():
     model = _model()
     assert not torch.allclose(model.encode_user(_query([3, 4, 5])), model.encode_user(_query([4, 3, 5])))
-
-
-def test_only_the_newest_events_are_read_and_unknown_items_are_skipped():
-    model = _model(max_length=3)
-    torch.testing.assert_close(model.encode_user(_query([9, 8, 3, 4, 5])), model.encode_user(_query([3, 4, 5])))
-    torch.testing.assert_close(model.encode_user(_query([3, 1, 4, 0])), model.encode_user(_query([3, 4])))
 
 
 def test_what_is_long_ago_fades():

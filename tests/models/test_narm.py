@@ -36,24 +36,3 @@ def test_the_user_is_what_the_papers_equations_say():
             local += weight * past
         expected = model.decode.weight @ torch.cat([h[-1], local])
         torch.testing.assert_close(model.encode_user(_query(items))[0], expected)
-
-
-def test_asking_after_a_history_equals_training_on_its_next_event_whatever_rows_lie_beside_it():
-    model = _model()
-    rows = [[3], [3, 4], [], list(range(2, 22)), [3, 4, 5, 6], list(range(2, 27)), list(range(4, 20)) * 2]
-    before = model.encode_before(_query(*([*row, 7] for row in rows)))
-    ends = np.cumsum([len(row) + 1 for row in rows]) - 1
-    torch.testing.assert_close(model.encode_user(_query(*rows)), before[ends], rtol=1e-4, atol=1e-6)
-
-
-def test_the_vector_before_an_event_does_not_know_it_nor_what_follows():
-    model = _model()
-    one, two = (model.encode_before(_query([3, 4, last, 6])) for last in (5, 9))
-    torch.testing.assert_close(one[:3], two[:3])
-    assert not torch.allclose(one[3], two[3])
-
-
-def test_only_the_newest_events_are_read_and_unknown_items_are_skipped():
-    model = _model(max_length=3)
-    torch.testing.assert_close(model.encode_user(_query([9, 8, 3, 4, 5])), model.encode_user(_query([3, 4, 5])))
-    torch.testing.assert_close(model.encode_user(_query([3, 1, 4, 0])), model.encode_user(_query([3, 4])))

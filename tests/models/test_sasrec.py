@@ -24,31 +24,12 @@ def _query(*rows):
     return Query.of(np.full(len(rows), 2), Histories.of([list(row) for row in rows]))
 
 
-def test_the_vector_before_an_event_does_not_know_it_nor_what_follows():
-    model = _model()
-    one = model.encode_before(_query([3, 4, 5, 6]))
-    two = model.encode_before(_query([3, 4, 9, 8]))
-    torch.testing.assert_close(one[:3], two[:3])
-    assert not torch.allclose(one[3], two[3])
-
-
 @pytest.mark.parametrize("block", ["plain", "ligr"])
 def test_asking_after_a_history_equals_training_on_its_next_event(block):
     model = _model(block=block)
     for row in ([3], [3, 4], [3, 4, 5, 6]):
         after = model.encode_user(_query(row))[0]
         torch.testing.assert_close(after, model.encode_before(_query([*row, 7]))[-1], rtol=1e-4, atol=1e-5)
-
-
-def test_a_user_without_history_gets_what_precedes_any_first_event():
-    model = _model()
-    torch.testing.assert_close(model.encode_user(_query([]))[0], model.encode_before(_query([7]))[0])
-
-
-def test_only_the_newest_events_are_read_and_unknown_items_are_skipped():
-    model = _model(max_length=3)
-    torch.testing.assert_close(model.encode_user(_query([9, 8, 3, 4, 5])), model.encode_user(_query([3, 4, 5])))
-    torch.testing.assert_close(model.encode_user(_query([3, 1, 4, 0])), model.encode_user(_query([3, 4])))
 
 
 @pytest.mark.parametrize(

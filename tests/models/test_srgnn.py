@@ -54,17 +54,3 @@ def test_every_prefix_has_the_user_of_the_papers_equations(steps):
         for end in range(1, len(row)):
             torch.testing.assert_close(next(found), _by_the_paper(model, row[:end]), rtol=1e-4, atol=1e-5)
     assert next(found, None) is None
-
-
-def test_asking_after_a_history_equals_training_on_its_next_event():
-    model = _model()
-    rows = [[3], [3, 4, 3], [], [5, 9, 5, 9, 7, 5, 5]]
-    before = model.encode_before(_query(*([*row, 7] for row in rows)))
-    ends = np.cumsum([len(row) + 1 for row in rows]) - 1
-    torch.testing.assert_close(model.encode_user(_query(*rows)), before[ends], rtol=1e-4, atol=1e-6)
-
-
-def test_only_the_newest_events_are_read_and_unknown_items_are_skipped():
-    model = _model(max_length=3)
-    torch.testing.assert_close(model.encode_user(_query([9, 8, 3, 4, 5])), model.encode_user(_query([3, 4, 5])))
-    torch.testing.assert_close(model.encode_user(_query([3, 1, 4, 0])), model.encode_user(_query([3, 4])))

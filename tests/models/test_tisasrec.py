@@ -24,32 +24,8 @@ def _query(*rows, times=None):
     return Query.of(np.full(len(rows), 2), Histories(histories.items, moments, histories.values, histories.offsets))
 
 
-def test_the_vector_before_an_event_does_not_know_it_nor_when_it_is_nor_what_follows():
-    model = _model()
-    one = model.encode_before(_query([3, 4, 5, 6]))
-    two = model.encode_before(_query([3, 4, 9, 8], times=[0, HOUR, HOUR + 1, HOUR + 2]))
-    torch.testing.assert_close(one[:3], two[:3])
-    assert not torch.allclose(one[3], two[3])
-
-
-def test_asking_after_a_history_equals_training_on_its_next_event():
-    model = _model()
-    for row in ([], [3], [3, 4], [3, 4, 5, 6]):
-        times = [0, 7 * HOUR, 8 * HOUR, 30 * HOUR, 31 * HOUR][: len(row) + 1]
-        after = model.encode_user(_query(row, times=times[: len(row)]))[0]
-        before = model.encode_before(_query([*row, 7], times=times))[-1]
-        torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
-
-
 def test_only_ratios_of_intervals_matter():
     model = _model()
     near = model.encode_user(_query([3, 4, 5], times=[0, HOUR, 2 * HOUR]))
     torch.testing.assert_close(model.encode_user(_query([3, 4, 5], times=[0, 5 * HOUR, 10 * HOUR])), near)
     assert not torch.allclose(model.encode_user(_query([3, 4, 5], times=[0, HOUR, 90 * HOUR])), near)
-
-
-def test_only_the_newest_events_are_read_and_unknown_items_are_skipped():
-    model = _model(max_length=3)
-    torch.testing.assert_close(model.encode_user(_query([9, 8, 3, 4, 5])), model.encode_user(_query([3, 4, 5])))
-    stained = model.encode_user(_query([3, 1, 4, 0], times=[0, HOUR, 3 * HOUR, 9 * HOUR]))
-    torch.testing.assert_close(stained, model.encode_user(_query([3, 4], times=[0, 3 * HOUR])))
