@@ -17,8 +17,8 @@ from tests.chaos.live import chosen, started
 pytestmark = pytest.mark.chaos
 SECONDS = float(os.environ.get("TASTEMAKER_SOAK_SECONDS", chosen(4, 3600)))
 SAMPLES = 40
-PACE = 1 / 40
-"""Seconds from one request of a client to its next: three of them ask for a third of what a core can do, so that others may use the machine."""
+PACE = 1 / 10
+"""Seconds from one request of a client to its next: the three ask for a quarter of what a core can do, so that others may use the machine."""
 
 
 def traffic(url: str, over: threading.Event, statuses: Counter[str], seed: int) -> None:
