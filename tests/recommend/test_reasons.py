@@ -9,9 +9,13 @@ from tastemaker.errors import UnknownIdError
 from tastemaker.models.base import Explains
 from tastemaker.recommend.candidates import scorer
 from tastemaker.recommend.reasons import effects, strongest
-from tastemaker.resolve import model_names
+from tastemaker.resolve import model_class, model_names
 
 personal = pytest.mark.parametrize("name", [name for name in model_names() if name != "popularity"])
+of_choices = pytest.mark.parametrize(
+    "name", [name for name in model_names() if set(model_class(name).solves) & {"two_tastes", "chain"}]
+)
+"""Models that learn from what was chosen; those of ratings learn nothing where all are alike."""
 every_user = recommender("popularity").users.ids.to_pylist()[:-1]
 
 
@@ -29,7 +33,7 @@ def test_reasons_are_of_the_history_and_their_shares_sum_to_one(name):
             assert ours.explain_history(history, found.item, limit=2) == reasons[:2]
 
 
-@personal
+@of_choices
 def test_removing_the_named_event_lowers_the_score_more_than_removing_another(name):
     ours, rng = recommender(name), np.random.default_rng(0)
 

@@ -182,6 +182,11 @@ class Model(SizedByData, abc.ABC):
         self.config: Any = config
         self.schema = schema
 
+    @property
+    def personal(self) -> bool:
+        """Whether the model says something else to each user."""
+        return self.needs_history or isinstance(self, RetrievalModel | PairModel)
+
     def observe(self, interactions: Interactions) -> None:
         """Sets buffers that are statistics of the training side, such as a mean; called once before training by gradients."""
 

@@ -221,7 +221,7 @@ class Recommender:
         fallback: Literal["", "co-occurrence"] = ""
         if isinstance(self.model, RetrievalModel):
             score: Scorer = _fixed(self._score.directions @ self._score.directions[code])
-        elif self._impersonal:
+        elif not self.model.personal:
             score, fallback = _fixed(self._co_occurrence(code)), "co-occurrence"
         else:
             score = self._score
@@ -268,11 +268,6 @@ class Recommender:
         return None if chosen is None else self.catalogue[chosen]
 
     @property
-    def _impersonal(self) -> bool:
-        """Whether the model tells everybody the same."""
-        return not self.model.needs_history and not isinstance(self.model, RetrievalModel)
-
-    @property
     def _device(self) -> torch.device:
         return device_of(self.model)
 
@@ -296,7 +291,7 @@ class Recommender:
         if never := list(exclude):
             banned = _with_each(histories.last(0) if banned is None else banned, self.items.encode(never))
         allowed = None if allow is None else self.items.encode(list(allow))
-        nothing = (histories.lengths == 0) & (not self._impersonal)
+        nothing = (histories.lengths == 0) & (self.model.personal)
         codes = np.zeros((len(users), max(k, 0)), dtype=np.int32)
         scores = np.full(codes.shape, -np.inf, dtype=np.float32)
         for score, rows in ((self._score, np.nonzero(~nothing)[0]), (self._popularity, np.nonzero(nothing)[0])):

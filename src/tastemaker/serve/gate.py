@@ -32,7 +32,7 @@ import torch
 from tastemaker.data.interactions import Histories
 from tastemaker.data.vocabulary import FIRST, UNKNOWN
 from tastemaker.evaluate.report import Report
-from tastemaker.models.base import Query, RetrievalModel
+from tastemaker.models.base import Query
 from tastemaker.recommend.candidates import Scorer, device_of, rank, scorer
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.serve.fresh import Fresh, K, Learned
@@ -85,7 +85,7 @@ def check(
     settings, learned = settings or GateSettings.parse({}), learned or Learned()
     began = time.perf_counter()
     fresh = Fresh.of(store, candidate, current, learned, settings)
-    personal = candidate.model.needs_history or isinstance(candidate.model, RetrievalModel)
+    personal = candidate.model.personal
     figures: dict[str, float] = {"known_share": round(fresh.known_share(candidate), 4)}
     try:
         scores = scorer(candidate.model)

@@ -237,7 +237,7 @@ class Likeness:
             if code >= scoring.size or not bool(scoring.vectors[code].any()):
                 return None
             return (scoring.directions @ scoring.directions[code]).numpy()
-        if not scoring.model.needs_history:
+        if not scoring.model.personal:
             return None
         past = Past()
         for known in [code] if code < view.known else [one for one, _ in view.stands_for(code)]:

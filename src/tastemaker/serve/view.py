@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tastemaker.data.vocabulary import UNKNOWN
-from tastemaker.models.base import Model, RetrievalModel
+from tastemaker.models.base import Model
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.recommend.scoring import Scoring
 from tastemaker.serve.stock import Opening, Stock
@@ -58,7 +58,7 @@ class View:
     @property
     def personal(self) -> bool:
         """Whether the model says something else to each user, and so needs to know something of them."""
-        return self.model is not None and (self.model.needs_history or isinstance(self.model, RetrievalModel))
+        return self.model is not None and self.model.personal
 
     @property
     def model_name(self) -> str:
