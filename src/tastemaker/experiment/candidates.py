@@ -113,10 +113,13 @@ CANDIDATES = (
     Candidate("popularity", settings=tuple(GRIDS["popularity"])),
     Candidate("item_knn", settings=tuple(GRIDS["item_knn"])),
     Candidate("ease", most_items=EASE_ITEMS, settings=tuple(GRIDS["ease"])),
+    Candidate("edlae", most_items=EASE_ITEMS),
+    Candidate("bspm", settings=({}, {"factors": 64, "solver": "euler", "sharpening_time": 1.0})),
     Candidate("user_knn", most_users=200_000, settings=({}, {"neighbours": 50})),
     Candidate("als", settings=({}, {"alpha": 5.0, "regularization": 30.0})),
     Candidate("mf"),
     Candidate("sasrec"),
+    Candidate("lrurec"),
 )
 """What `--auto` tries, in this order: simple ones first. A model joins by a line here."""
 
