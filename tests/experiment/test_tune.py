@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -137,8 +138,20 @@ def test_a_search_survives_a_kill_and_ends_at_ctrl_c_with_what_it_found(circle, 
 def started(folder, *arguments):
     command = [sys.executable, "-m", "tastemaker", "tune", "shop.toml", "--minutes", "5", "--out", "search", *arguments]
     environment = os.environ | {"TASTEMAKER_RUNS": str(folder)}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    pipe, as_in_a_terminal = (
+        subprocess.PIPE,
+        partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )  # the tests may run in the background
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        start_new_session=True,
+        preexec_fn=as_in_a_terminal,
+    )
 
 
 def until(process, beginning):
