@@ -23,6 +23,9 @@ START = 1_780_000_000
 
 def batches() -> list[list[dict[str, Any]]]:
     draw = random.Random(1)
+    minutes = iter(
+        draw.sample(range(BATCHES * SIZE), BATCHES * SIZE)
+    )  # no two alike: what came at one moment stands as it arrived
     return [
         [
             {
@@ -30,7 +33,7 @@ def batches() -> list[list[dict[str, Any]]]:
                 "user_id": draw.choice(USERS),
                 "item_id": item(draw.randrange(100)),
                 "type": draw.choice(["view", "cart", "purchase"]),
-                "timestamp": START + draw.randrange(10_000) * 60,
+                "timestamp": START + next(minutes) * 60,
             }
             for n in range(SIZE)
         ]
