@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -30,14 +31,16 @@ class Started:
     @classmethod
     def after(cls, items: Tensor, times: Tensor, offsets: Tensor) -> Started:
         """A token more than events in each row: the state at a row's last token knows the start and all its events."""
-        rows, lengths = torch.arange(len(offsets), device=offsets.device), offsets.diff()
-        longer = offsets + rows
-        places = torch.arange(len(items), device=items.device)
-        places = places + torch.repeat_interleave(rows[1:], lengths, output_size=len(items))
-        total, some = len(items) + len(lengths), lengths > 0
+        bounds, device = offsets.cpu().numpy(), offsets.device  # numpy, since small tensors cost what large ones do
+        lengths, longer = np.diff(bounds), bounds + np.arange(len(bounds))
+        tokens = np.arange(len(items)) + np.repeat(np.arange(1, len(bounds)), lengths)
+        some = np.flatnonzero(lengths)
+        places, total = torch.from_numpy(tokens).to(device), len(items) + len(lengths)
         begun = times.new_zeros(total).index_copy_(0, places, times)
-        begun[longer[:-1][some]] = times[offsets[:-1][some]]
-        return cls(items.new_zeros(total).index_copy_(0, places, items), begun, longer, longer[:-1])
+        firsts, starts = (torch.from_numpy(one[:-1][some]).to(device) for one in (bounds, longer))
+        begun.index_copy_(0, starts, times.index_select(0, firsts))
+        opened = torch.from_numpy(longer).to(device)
+        return cls(items.new_zeros(total).index_copy_(0, places, items), begun, opened, opened[:-1])
 
     @property
     def newest(self) -> Tensor:
