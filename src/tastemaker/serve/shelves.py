@@ -6,13 +6,14 @@
 | trending | (r - e) / √(e + 5): r its events in the window, e those expected of it by the window before, so that items with few events need more than chance |
 | latest | when it became available, or was last changed for those without such a date |
 
-Counting a window takes up to half a second of a core in a store of 20 million events. So the windows that are asked for are rounded up to
-those of `WINDOWS`, each is counted anew no sooner than `_REST` times as long as it took, and one thread counts: whatever is asked, counting takes
-no more than one core, and memory for 36 windows.
+Counting a window takes a quarter of a second of a core in a store of 20 million events, nearly all of it in the database, where requests do
+not wait for it. So the windows that are asked for are rounded up to those of `WINDOWS`, each is counted anew no sooner than `_REST`
+times as long as it took, and one thread counts: whatever is asked, counting takes no more than one core, and memory for 36 windows.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -45,27 +46,57 @@ _REST = 50
 class Counts:
     """Events of each item in a window."""
 
-    ids: list[str]
+    keys: np.ndarray
+    """int64 (items,): the store's numbers of the items"""
     numbers: np.ndarray
-    """float32, as `ids`"""
+    """float32 (items,)"""
     taken: float
     """`time.monotonic()` when they were asked for"""
     took: float
     """seconds"""
     laid: tuple[int, int, np.ndarray] | None = field(default=None)
 
-    def over(self, view: View) -> np.ndarray:
-        """The counts by code, float32 (size,)."""
-        laid = self.laid
-        if laid is not None and laid[0] == view.base and laid[1] == view.size:
-            return laid[2]
-        codes = np.fromiter((view.codes.get(item, 0) for item in self.ids), np.int64, len(self.ids))
-        codes[codes >= view.size] = 0
-        line = np.zeros(view.size, np.float32)
-        line[codes] = self.numbers
-        line[0] = 0
-        self.laid = (view.base, view.size, line)
-        return line
+
+class Codes:
+    """The code that each item has in a view, by the store's number of the item: looked up by its id once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._ids = np.zeros(0, object)
+        """by number; 0 where not asked for yet"""
+        self._known: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))
+        """the base of a view, and codes by number, 0 where there is none"""
+        self._lock = threading.Lock()
+
+    def meet(self, keys: np.ndarray) -> None:
+        """Asks the store who these are, where that is not known yet."""
+        with self._lock:
+            ids = _grown(self._ids, keys)
+            fresh = keys[ids[keys] == 0]
+            ids[fresh] = self._store.item_ids(fresh.tolist())
+            self._ids = ids
+
+    def of(self, view: View, keys: np.ndarray) -> np.ndarray:
+        """int64 (keys,): the code of each in a view, 0 where it has none; for numbers that were met."""
+        with self._lock:
+            base, codes = self._known
+            codes = _grown(codes if base == view.base else np.zeros(0, np.int64), keys)
+            missing = keys[codes[keys] == 0]
+            codes[missing] = np.fromiter(map(view.codes.get, self._ids[missing], itertools.repeat(0)), np.int64, len(missing))
+            self._known = view.base, codes
+        found = codes[keys]
+        found[found >= view.size] = 0
+        return found
+
+
+def _grown(table: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """A table with room for these keys."""
+    highest = int(keys.max(initial=-1))
+    return (
+        table
+        if highest < len(table)
+        else np.concatenate([table, np.zeros(highest + 1 + highest // 4 - len(table), table.dtype)])
+    )
 
 
 def rounded(window_seconds: float) -> int:
@@ -82,6 +113,7 @@ class Shelves:
         self._held: dict[tuple[int, int], Counts] = {}
         self._asked: dict[tuple[int, int], Future[Counts]] = {}
         self._lock = threading.Lock()
+        self._codes = Codes(store)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="counts")
         self._blended: tuple[np.ndarray, int, np.ndarray] | None = None
 
@@ -100,7 +132,7 @@ class Shelves:
         """
         window = self._settings.popular_days * 86_400 if window_seconds is None else rounded(window_seconds)
         counts, fresh = self._counts(window, 0.0)
-        line = np.zeros(view.size, np.float32) if counts is None else counts.over(view)
+        line = self._line(counts, view)
         blended = self._blended
         if blended is not None and blended[0] is line and blended[1] == view.number:
             return blended[2], fresh
@@ -112,8 +144,7 @@ class Shelves:
         """As `popular`."""
         window = self._settings.trending_days * 86_400 if window_seconds is None else rounded(window_seconds)
         (recent, fresh), (before, also) = self._counts(window, 0.0), self._counts(window, window)
-        now_line = np.zeros(view.size, np.float32) if recent is None else recent.over(view)
-        old_line = np.zeros(view.size, np.float32) if before is None else before.over(view)
+        now_line, old_line = self._line(recent, view), self._line(before, view)
         scale = (now_line.sum() + 1) / (old_line.sum() + 1)
         expected = np.minimum(scale, 1.0) * old_line
         return ((now_line - expected) / np.sqrt(expected + _SMOOTHING)).astype(np.float32), fresh and also
@@ -129,6 +160,19 @@ class Shelves:
     def refresh(self) -> None:
         """Counts the default window anew if it is old; for a thread that may wait."""
         self._counts(self._settings.popular_days * 86_400, 0.0, wait=True)
+
+    def _line(self, counts: Counts | None, view: View) -> np.ndarray:
+        """The counts by code, float32 (size,)."""
+        if counts is None:
+            return np.zeros(view.size, np.float32)
+        laid = counts.laid
+        if laid is not None and laid[:2] == (view.base, view.size):
+            return laid[2]
+        line = np.zeros(view.size, np.float32)
+        line[self._codes.of(view, counts.keys)] = counts.numbers
+        line[0] = 0
+        counts.laid = (view.base, view.size, line)
+        return line
 
     def _artifact(self, view: View) -> np.ndarray | float:
         """Events known to the artifact as a share below 1, so that they break ties and fill an empty store's list."""
@@ -171,8 +215,9 @@ class Shelves:
         taken, now = time.monotonic(), self._clock()
         try:
             since = now - (key[0] + key[1]) * 1_000_000
-            found = self._store.counts(since, now - key[1] * 1_000_000 if key[1] else None)
-            counts = Counts(list(found), np.fromiter(found.values(), np.float32, len(found)), taken, time.monotonic() - taken)
+            keys, numbers = self._store.tallies(since, now - key[1] * 1_000_000 if key[1] else None)
+            self._codes.meet(keys)
+            counts = Counts(keys, numbers.astype(np.float32), taken, time.monotonic() - taken)
             with self._lock:
                 self._held[key] = counts
                 while len(self._held) > _HELD:

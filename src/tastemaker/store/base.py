@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
+import numpy as np
 import pyarrow as pa
 
 MAX_ID_BYTES = 256
@@ -225,6 +226,14 @@ class Store(Protocol):
         Of a user, item and kind only the newest three events count, so nobody alone makes a bestseller: a million clicks move an item
         by three. Counts of adjoining windows add up. No events are read: it takes as long with a thousand as with twenty million.
         """
+
+    def tallies(
+        self, since: int, until: int | None = None, kinds: Iterable[Kind] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`counts` by the store's own numbers of items, for who counts often: keys int64 (items,) and events of each int64 (items,)."""
+
+    def item_ids(self, keys: Sequence[int]) -> list[str]:
+        """The items that have these numbers, which never change."""
 
     def scan_events(self, batch_size: int = 65_536, after: int = 0) -> Iterator[pa.RecordBatch]:
         """All events in the order they arrived, for training: sequence, user_id, item_id, time (µs), kind, value.

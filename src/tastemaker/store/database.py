@@ -36,6 +36,8 @@ class Database(ABC):
 
     mark: str
     """how a parameter is written in raw SQL"""
+    joined: str
+    """how the numbers of a column become one text, with commas between them; `{}` is the column"""
 
     def __init__(self, engine: sa.Engine, name: str, writer: sa.Engine | None = None) -> None:
         self.engine, self.name = engine, name

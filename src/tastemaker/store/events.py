@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
@@ -94,14 +95,23 @@ class Events(Part):
         return Page(found, None if last is None else to_cursor(*(last._mapping[column] for column in order)))
 
     def counts(self, since: int, until: int | None = None, kinds: Iterable[Kind] | None = None) -> dict[str, int]:
+        keys, numbers = self.tallies(since, until, kinds)
+        return dict(zip(self.item_ids(keys.tolist()), numbers.tolist(), strict=True))
+
+    def tallies(
+        self, since: int, until: int | None = None, kinds: Iterable[Kind] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         with self.db.cursor() as cursor:
             wanted = None if kinds is None else self.names.kind_keys(cursor, kinds)
             if wanted == []:
-                return {}
+                return np.zeros(0, np.int64), np.zeros(0, np.int64)
             end = None if until is None else until // tally.HOUR
-            found = tally.count(self.db, cursor, since // tally.HOUR, end, wanted)
-            items = self.names.items(cursor, found)
-        return {items[key]: n for key, n in found.items()}
+            return tally.count(self.db, cursor, since // tally.HOUR, end, wanted)
+
+    def item_ids(self, keys: Sequence[int]) -> list[str]:
+        with self.db.cursor() as cursor:
+            found = self.names.items(cursor, keys)
+        return [found[key] for key in keys]
 
     def scan_events(self, batch_size: int = 65_536, after: int = 0) -> Iterator[pa.RecordBatch]:
         text = self.db.sql(

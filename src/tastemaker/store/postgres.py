@@ -30,6 +30,7 @@ class Postgres(Database):
     """A database on a server."""
 
     mark = "%s"
+    joined = "string_agg(CAST({} AS TEXT), ',')"
 
     def __init__(self, url: str) -> None:
         if importlib.util.find_spec("psycopg") is None:

@@ -33,6 +33,7 @@ class SQLite(Database):
     """A file; `path` None keeps the store in a temporary folder that goes with it."""
 
     mark = "?"
+    joined = "group_concat({})"
 
     def __init__(self, path: Path | None) -> None:
         if sqlite3.sqlite_version_info < OLDEST:
