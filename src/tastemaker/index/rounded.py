@@ -123,7 +123,8 @@ class Rounded:
             values = np.empty(len(codes), np.float32)
             for start in range(0, len(codes), _AT_ONCE):
                 part = slice(start, start + _AT_ONCE)
-                values[part] = (self._vectors[codes[part]] * user).sum(axis=1)  # each by itself, whatever is beside it
+                wide_items = self._vectors.take(codes[part], axis=0).astype(np.float64)
+                values[part] = np.einsum("ij,j->i", wide_items, user)  # each by itself, whatever is beside it
             order = np.lexsort((codes, -values))[:k]
             lists.append((values[order], codes[order]))
         return lists
@@ -160,7 +161,9 @@ class Rounded:
                 margin = int(1.001 * bounds[row]) + 8 if tight else 0
                 upper.copy_(line).add_(margin).mul_(self._item_step)
                 if (mask := closed[row]) is not None:
-                    upper[: self._size].sub_(shut.copy_(mask), alpha=_CLOSED)
+                    upper[: self._size].sub_(
+                        shut.copy_(mask.view(torch.uint8)), alpha=_CLOSED
+                    )  # bytes convert ten times as fast
                 scores = upper.numpy()
                 scores[banned[row]] = -_CLOSED
                 scores[self._out] = -_CLOSED

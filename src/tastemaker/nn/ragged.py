@@ -42,6 +42,8 @@ class Packing:
     """int64 (lines,): the row of each line of the rectangles, one group after the other; rows of length 0 have none"""
     newest: Tensor
     """int64 (lines,): the last token of each line"""
+    plain: bool = False
+    """all rows are of one length: packed tokens are a rectangle as they are, and nothing moves"""
 
     @classmethod
     def of(cls, offsets: Tensor, waste: float = 0.15) -> Packing:
@@ -51,6 +53,9 @@ class Packing:
         """
         bounds = offsets.cpu().numpy()
         lengths = np.diff(bounds)
+        if len(lengths) and 0 < lengths[0] == lengths.min() == lengths.max():
+            every, rows = (torch.arange(n, device=offsets.device) for n in (int(bounds[-1]), len(lengths)))
+            return cls((Group(len(lengths), int(lengths[0])),), every, every, rows, offsets[1:] - 1, plain=True)
         order = np.argsort(-lengths, kind="stable")
         order = order[: np.count_nonzero(lengths)]
         groups, slots, places = [], [], np.empty(int(lengths.sum()), dtype=np.int64)
@@ -77,12 +82,16 @@ class Packing:
 
     def spread(self, tokens: Tensor) -> Tensor:
         """(tokens, dim) → (slots, dim)."""
+        if self.plain:
+            return tokens
         if not tokens.requires_grad:
             return tokens.index_select(0, self.to_slots)
         return _Move.apply(tokens, self.to_slots, self.to_tokens)
 
     def collect(self, slots: Tensor) -> Tensor:
         """(slots, dim) → (tokens, dim): the inverse of `spread`."""
+        if self.plain:
+            return slots
         if not slots.requires_grad:
             return slots.index_select(0, self.to_tokens)
         return _Collect.apply(slots, self.to_tokens, self.to_slots)
@@ -94,7 +103,7 @@ class Packing:
 
     def lines_to_rows(self, lines: Tensor) -> Tensor:
         """(lines, dim) → (rows, dim), where no row is empty."""
-        return torch.empty_like(lines).index_copy(0, self.rows, lines)
+        return lines if self.plain else torch.empty_like(lines).index_copy(0, self.rows, lines)
 
 
 class _Move(torch.autograd.Function):

@@ -31,6 +31,9 @@ class Started:
     @classmethod
     def after(cls, items: Tensor, times: Tensor, offsets: Tensor) -> Started:
         """A token more than events in each row: the state at a row's last token knows the start and all its events."""
+        if len(offsets) == 2:
+            begun = torch.cat([times[:1] if len(times) else times.new_zeros(1), times])
+            return cls(torch.cat([items.new_zeros(1), items]), begun, offsets.new_tensor([0, len(begun)]), offsets[:1])
         bounds, device = offsets.cpu().numpy(), offsets.device  # numpy, since small tensors cost what large ones do
         lengths, longer = np.diff(bounds), bounds + np.arange(len(bounds))
         tokens = np.arange(len(items)) + np.repeat(np.arange(1, len(bounds)), lengths)
