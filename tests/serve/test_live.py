@@ -75,6 +75,7 @@ def test_the_change_of_another_process_is_seen_within_seconds(tmp_path):
     settings = ServeSettings(refresh_seconds=0.05)
     with open_store(url) as ours, open_store(url) as theirs, Service(ours, settings=settings) as service:
         service.swap(grid())
+        service.warm()
         theirs.put_items([Item("from elsewhere")])
         until = time.monotonic() + 5
         while service.view.code("from elsewhere") is None and time.monotonic() < until:

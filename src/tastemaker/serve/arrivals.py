@@ -28,9 +28,10 @@ from tastemaker.store.base import Done, Item, Store
 _AT_ONCE = 200
 """Newcomers whose users are looked up in one round; the others have the next."""
 
-
 _BUILD_PAUSE = 20
 """After a build the next waits so many times as long as it took: at most 5 % of a core, however often known items change."""
+_WORK_SECONDS, _REST_SECONDS = 0.001, 0.002
+"""A build works and rests in turns."""
 _NOTHING = Item("")
 
 
@@ -75,7 +76,8 @@ class Arrivals:
             return None
         started, items = time.monotonic(), _known_items(view)
         assert view.recommender is not None
-        content = newcomers.Content.of([_content_of(item) for item in items], [item.embedding for item in items])
+        rows, embeddings = map(_content_of, items), [item.embedding for item in items]
+        content = newcomers.Content.of(rows, embeddings, pause=_Breather())
         return Index(view.recommender.items, view.stock, items, content, time.monotonic() - started)
 
     def install(self, index: Index) -> None:
@@ -170,6 +172,18 @@ class Arrivals:
             places = pc.index_in(met, ids).drop_null().to_pylist()
             self._to_count.update(dict.fromkeys(view.known + place for place in places))
             self._sequence = int(pc.max(batch.column("sequence")).as_py())
+
+
+class _Breather:
+    """Lets requests have the interpreter: they ask for it a hundred times each, and would wait as often for a thread that keeps it."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+
+    def __call__(self) -> None:
+        if time.perf_counter() - self._since > _WORK_SECONDS:
+            time.sleep(_REST_SECONDS)
+            self._since = time.perf_counter()
 
 
 def _known_items(view: View) -> list[Item]:

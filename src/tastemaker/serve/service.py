@@ -71,7 +71,7 @@ class Service(Keeper):
             store: an open store.
             settings: `[serve]`; None takes the defaults.
             clock: µs since 1970.
-            follow: whether to look for changes of the catalogue by other processes in the background.
+            follow: whether to look for changes of the catalogue by other processes in the background, from `warm` on.
         """
         settings = ServeSettings.parse({}) if settings is None else settings
         self.settings, self.store, self._clock = settings, store, clock
@@ -86,10 +86,8 @@ class Service(Keeper):
         self._envelopes = Envelopes(self._pages, self.recorder)
         self._desk = Desk(store, self._live, self._guard, self._masks, self._shelves, self._envelopes, settings, clock)
         self._likeness = Likeness(self._live, self._masks, self._shelves, store, self._guard, settings, clock)
-        self._warm = False
-        if follow:
-            self._live.each_round(self._shelves.refresh)
-            self._live.start(settings.refresh_seconds)
+        self._warm, self._follow = False, follow
+        self._live.each_round(self._shelves.refresh)
 
     def close(self) -> None:
         """Keeps what waits to be kept and stops the threads; the store stays open."""
@@ -128,13 +126,16 @@ class Service(Keeper):
         self._live.swap(recommender, version)
 
     def warm(self) -> None:
-        """Answers a few requests so that the first real ones find everything prepared."""
+        """Answers a few requests so that the first real ones find everything prepared; then begins to follow the catalogue."""
         view = self._live.view
         session = RecommendSession(events=[SessionEvent(item_id=item) for item in view.ids[2:12]])
         for size in (1, self.settings.max_batch):
             self._desk.answer([Ask(session, record=False)] * size)
         self._desk.answer([Ask(Recommend(), record=False)])
         self._warm = True
+        if self._follow:  # not before: what is made of the catalogue in the background takes turns with whoever loads the model
+            self._follow = False
+            self._live.start(self.settings.refresh_seconds)
 
     def watch_stages(self, watch: Callable[[str, float], object]) -> None:
         """Has `watch` told what each stage of a batch of lists took, in seconds: filter, history, score, rerank, record."""

@@ -10,7 +10,7 @@ from tastemaker.settings import Settings
 class ServeSettings(Settings):
     """How requests are gathered, how long each stage may take, what is kept in memory."""
 
-    max_batch: int = Field(32, ge=1, description="requests in one forward pass at most")
+    max_batch: int = Field(64, ge=1, description="requests in one forward pass at most")
     queue: int = Field(512, ge=1, description="requests that may wait; more are refused with a time to come back")
     patience_ms: float = Field(200.0, gt=0, description="while the first in the queue waited longer, nobody else is taken in")
     deadline_ms: float = Field(1000.0, gt=0, description="time of a request that names none")

@@ -69,10 +69,12 @@ class Catalogue(Part):
 
     def changes(self, since: int, limit: int = 10_000) -> tuple[list[Item], int]:
         # A service that starts reads the whole catalogue so: rows as the driver has them, in the order of `_item`.
-        text = f"SELECT {', '.join(_COLUMNS)}, changed FROM items WHERE changed > ? ORDER BY changed LIMIT ?"
+        text = f"SELECT {', '.join(_COLUMNS)}, item_key, changed FROM items WHERE changed > ? ORDER BY changed LIMIT ?"
         with self.db.cursor() as cursor:
             rows = cursor.execute(self.db.sql(text), (since, limit)).fetchall()
-        return [_item(*row[:-1]) for row in rows], rows[-1][-1] if rows else since
+        found = [_item(*row[:-2]) for row in rows]
+        self.names.met((row[-2] for row in rows), (item.item_id for item in found))
+        return found, rows[-1][-1] if rows else since
 
 
 def _row(item: Item) -> dict[str, Any]:

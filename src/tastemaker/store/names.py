@@ -35,6 +35,11 @@ class Names:
                 known[key] = bytes(name).decode()
         return known
 
+    def met(self, keys: Iterable[int], ids: Iterable[str]) -> None:
+        """Remembers items that were read anyway."""
+        if len(self._item_ids) <= MOST_REMEMBERED:
+            self._item_ids.update(zip(keys, ids, strict=True))
+
     def kinds(self, cursor: Any, keys: Iterable[int]) -> dict[int, str]:
         """A mapping that holds the names of these keys (and others)."""
         if any(key not in self._kind_names for key in keys):
