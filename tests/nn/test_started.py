@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tastemaker.nn.started import Started
@@ -32,6 +32,8 @@ def test_a_token_after_the_start_is_the_event_before_it_in_its_row(lengths):
 
 @settings(deadline=None, max_examples=40)
 @given(LENGTHS)
+@example([0])
+@example([5])  # a row alone has a way of its own
 def test_the_tokens_after_a_history_are_those_before_its_next_event(lengths):
     items, times, offsets = _rows(lengths)
     found = Started.after(items, times, offsets)

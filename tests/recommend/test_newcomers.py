@@ -221,3 +221,14 @@ def test_a_large_index_is_made_in_seconds_and_asked_in_milliseconds():
         assert weights.max() == weights[0, place] or rows[int(weights.argmax())] == rows[place]
         assert weights.nnz <= NEIGHBOURS
     assert min(laps) < 0.02
+
+
+def test_pauses_come_often_and_change_nothing():
+    rows = [
+        {"title": f"lamp number {place}", "price": place, "tags": ["a", f"t{place % 7}"], "new": True} for place in range(1000)
+    ]
+    pauses = []
+    paced, plain = Content.of(iter(rows), pause=lambda: pauses.append(time.perf_counter())), Content.of(rows)
+    assert len(pauses) > 3 * len(rows) / 100
+    assert (paced.postings != plain.postings).nnz == 0 and np.array_equal(paced.terms, plain.terms)
+    assert {name: edges.tolist() for name, edges in paced.edges.items()} == {n: e.tolist() for n, e in plain.edges.items()}

@@ -161,9 +161,8 @@ class Rounded:
                 margin = int(1.001 * bounds[row]) + 8 if tight else 0
                 upper.copy_(line).add_(margin).mul_(self._item_step)
                 if (mask := closed[row]) is not None:
-                    upper[: self._size].sub_(
-                        shut.copy_(mask.view(torch.uint8)), alpha=_CLOSED
-                    )  # bytes convert ten times as fast
+                    shut.copy_(mask.view(torch.uint8))  # ten times as fast as from bool
+                    upper[: self._size].sub_(shut, alpha=_CLOSED)
                 scores = upper.numpy()
                 scores[banned[row]] = -_CLOSED
                 scores[self._out] = -_CLOSED

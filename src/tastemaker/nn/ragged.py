@@ -54,8 +54,8 @@ class Packing:
         bounds = offsets.cpu().numpy()
         lengths = np.diff(bounds)
         if len(lengths) and 0 < lengths[0] == lengths.min() == lengths.max():
-            every, rows = (torch.arange(n, device=offsets.device) for n in (int(bounds[-1]), len(lengths)))
-            return cls((Group(len(lengths), int(lengths[0])),), every, every, rows, offsets[1:] - 1, plain=True)
+            every, lines = (torch.arange(n, device=offsets.device) for n in (int(bounds[-1]), len(lengths)))
+            return cls((Group(len(lengths), int(lengths[0])),), every, every, lines, offsets[1:] - 1, plain=True)
         order = np.argsort(-lengths, kind="stable")
         order = order[: np.count_nonzero(lengths)]
         groups, slots, places = [], [], np.empty(int(lengths.sum()), dtype=np.int64)

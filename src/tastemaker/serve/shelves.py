@@ -69,12 +69,14 @@ class Codes:
         self._lock = threading.Lock()
 
     def meet(self, keys: np.ndarray) -> None:
-        """Asks the store who these are, where that is not known yet."""
-        with self._lock:
-            ids = _grown(self._ids, keys)
-            fresh = keys[ids[keys] == 0]
-            ids[fresh] = self._store.item_ids(fresh.tolist())
-            self._ids = ids
+        """Asks the store who these are, where that is not known yet; for the one thread that counts.
+
+        No lock is held meanwhile: a store that does not answer is to halt no list.
+        """
+        ids = _grown(self._ids, keys)
+        fresh = keys[ids[keys] == 0]
+        ids[fresh] = self._store.item_ids(fresh.tolist())
+        self._ids = ids
 
     def of(self, view: View, keys: np.ndarray) -> np.ndarray:
         """int64 (keys,): the code of each in a view, 0 where it has none; for numbers that were met."""
@@ -92,11 +94,9 @@ class Codes:
 def _grown(table: np.ndarray, keys: np.ndarray) -> np.ndarray:
     """A table with room for these keys."""
     highest = int(keys.max(initial=-1))
-    return (
-        table
-        if highest < len(table)
-        else np.concatenate([table, np.zeros(highest + 1 + highest // 4 - len(table), table.dtype)])
-    )
+    if highest < len(table):
+        return table
+    return np.concatenate([table, np.zeros(highest + 1 + highest // 4 - len(table), table.dtype)])
 
 
 def rounded(window_seconds: float) -> int:
