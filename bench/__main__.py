@@ -8,7 +8,8 @@
     store_ingest     events into the store and questions to it, 10 million stored
     train_speed      SASRec: CPU seconds an epoch, against the floor
 
-`bench/peers` compares with other libraries, which need environments of their own: see its README.
+`bench/peers` compares with other libraries, which need environments of their own: see its README. `bench.ctr.frappe_rows` writes the rows
+that models which rank by features are compared on.
 """
 
 from __future__ import annotations

@@ -60,11 +60,12 @@ def parse(
         parser.error("--epochs and --threads start at 1")
     if arguments.steps is not None and arguments.steps <= arguments.warmup_steps:
         parser.error(f"--steps {arguments.steps} leaves nothing to measure after {arguments.warmup_steps} warm-up steps")
-    _enter_environment(arguments.threads, MALLOC[arguments.malloc])
+    enter_environment(arguments.threads, MALLOC[arguments.malloc])
     return arguments
 
 
-def _enter_environment(threads: int, malloc: dict[str, str]) -> None:
+def enter_environment(threads: int, malloc: dict[str, str]) -> None:
+    """Pin this process to `threads` cores and start it anew where the allocator or the libraries' threads differ from what is asked."""
     wanted = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)} | malloc
     unwanted = [name for name in MALLOC["tuned"] if name not in wanted and name in os.environ]
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])

@@ -1,0 +1,1 @@
+"""Rows and comparisons for models that rank by features (click-through rate)."""
