@@ -61,6 +61,17 @@ def permutation(first: np.ndarray, second: np.ndarray, rng: np.random.Generator,
     return (1 + extreme) / (1 + flips)
 
 
+def mean_interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Interval of the mean of independent values (n,), by Student's t; without width where there is one value, NaN without any."""
+    if not len(values):
+        return np.nan, np.nan
+    mean = float(values.mean())
+    if len(values) < 2:
+        return mean, mean
+    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return mean - half, mean + half
+
+
 def holm(p_values: np.ndarray) -> np.ndarray:
     """Holm's step-down correction: the chance of any false claim among all those with corrected p ≤ α is at most α."""
     p = np.asarray(p_values, dtype=np.float64)
@@ -226,7 +237,7 @@ def compare(
             difference=report.metrics[metric] - base.metrics[metric],
             difference_interval=None
             if name == reference or lower_is_better(metric)
-            else _interval(report.per_user[metric] - base.per_user[metric], base.confidence),
+            else mean_interval(report.per_user[metric] - base.per_user[metric], base.confidence),
             p_value=p_values.get((metric, name)),
             p_holm=corrected.get((metric, name)),
         )
@@ -234,14 +245,6 @@ def compare(
         for name, report in reports.items()
     )
     return Comparison(rows, reference, len(base.users), base.confidence, test)
-
-
-def _interval(difference: np.ndarray, confidence: float) -> tuple[float, float]:
-    mean = float(difference.mean())
-    if len(difference) < 2:
-        return mean, mean
-    half = float(stats.t.ppf((1 + confidence) / 2, len(difference) - 1) * difference.std(ddof=1) / np.sqrt(len(difference)))
-    return mean - half, mean + half
 
 
 def _difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
