@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from tastemaker.train.trainer import Record
+    from tastemaker.train.loop import Record
 
 
 def console(*, error: bool = False) -> Console:

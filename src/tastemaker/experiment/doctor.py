@@ -62,7 +62,7 @@ def _torch() -> Check:
 def _processor() -> Check:
     import torch
 
-    from tastemaker.train.trainer import pick_dtype
+    from tastemaker.train.devices import pick_dtype
 
     native = pick_dtype("auto", torch.device("cpu")) == torch.bfloat16
     words = (

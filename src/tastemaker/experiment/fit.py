@@ -15,7 +15,8 @@ from tastemaker.models.blend import Blend
 from tastemaker.resolve import model_class
 from tastemaker.settings import Settings
 from tastemaker.train.config import TrainConfig
-from tastemaker.train.trainer import Record, make_loader, train
+from tastemaker.train.loop import Record
+from tastemaker.train.trainer import make_loader, train
 
 
 def build(name: str, settings: Settings, schema: FeatureSchema, seed: int = 0) -> Model:

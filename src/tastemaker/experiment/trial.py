@@ -19,7 +19,7 @@ from tastemaker.experiment.config import Config
 from tastemaker.experiment.judge import Judge
 from tastemaker.experiment.space import applied
 from tastemaker.models.base import Model
-from tastemaker.train.trainer import Record
+from tastemaker.train.loop import Record
 
 
 @dataclass(frozen=True, eq=False)

@@ -138,6 +138,9 @@ class Batch:
     rows: Tensor | None = None
     """int64 (n,): the query row of each target; None: one target a row, or for sequences the row of the event"""
 
+    def __len__(self) -> int:
+        return len(self.targets)
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
         rows = None if self.rows is None else self.rows.to(device)

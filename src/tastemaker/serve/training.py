@@ -32,7 +32,7 @@ from tastemaker.resolve import model_names
 from tastemaker.serve.registry import Registry
 from tastemaker.serve.settings import GateSettings
 from tastemaker.store.base import ModelVersion, open_store
-from tastemaker.train.trainer import Record
+from tastemaker.train.loop import Record
 
 Say = Callable[..., None]
 """Takes what is to be known of a job's progress, as keywords."""

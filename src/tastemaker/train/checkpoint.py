@@ -27,12 +27,14 @@ class State:
     best_epoch: int = 0
     misses: int = 0
     """Validations since the best."""
+    drops: int = 0
+    """Validations that were no best, in all."""
     best_loss: float = float("inf")
     seconds: float = 0.0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
 
-_SCALARS = ("epoch", "step", "best_metric", "best_epoch", "misses", "best_loss", "seconds")
+_SCALARS = ("epoch", "step", "best_metric", "best_epoch", "misses", "drops", "best_loss", "seconds")
 
 
 def save(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, state: State, identity: str) -> None:

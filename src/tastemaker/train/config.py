@@ -15,8 +15,26 @@ _OF_ONE_LOSS = {"bpr_max_penalty": "bpr_max", "ccl_margin": "ccl", "ccl_weight":
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
-class TrainConfig(Settings):
-    """How a model is fitted by gradients. `None` means: chosen from the model and the data, and written into the run's config."""
+class LoopConfig(Settings):
+    """Settings of the loop, whatever is fitted. `None` means: chosen from the model and the data, and written into the run's config."""
+
+    optimizer: OptimizerName = Field("adamw", description="how weights follow gradients")
+    learning_rate: float | None = Field(None, gt=0, description="size of a step; default: what suits the model")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="of adam and adamw: memory of mean and square of gradients")
+    weight_decay: float = Field(0.0, ge=0, description="decay of all weights")
+    clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
+    schedule: ScheduleName = Field("constant", description="how the learning rate changes after warm-up")
+    warmup: int = Field(0, ge=0, description="steps of linear warm-up")
+    epochs: int | None = Field(None, ge=1, description="at most this many")
+    patience: int | None = Field(None, ge=1, description="validations without a better metric before stopping")
+    validate_every: int = Field(1, ge=1, description="epochs between validations")
+    device: str = Field("auto", description='"auto", "cpu", "cuda", "cuda:1"')
+    threads: int | None = Field(None, ge=1, description="CPU threads; default: all cores")
+    seed: int = Field(0, ge=0, description="of first weights, order, negatives and dropout")
+
+
+class TrainConfig(LoopConfig):
+    """How a retrieval model is fitted by gradients."""
 
     loss: str | None = Field(None, description=f"one of {', '.join(losses.NAMES)}; default: what suits the model")
     sampler: str | None = Field(None, description=f"negatives: {', '.join(sampling.NAMES)}")
@@ -37,27 +55,14 @@ class TrainConfig(Settings):
         0.0, ge=0, description="length of the worst small push on the vectors of a batch that is trained against"
     )
     adversarial_weight: float = Field(1.0, gt=0, description="of the loss under that push")
-    optimizer: OptimizerName = Field("adamw", description="how weights follow gradients")
-    learning_rate: float | None = Field(None, gt=0, description="size of a step; default: what suits the model")
-    betas: tuple[float, float] = Field((0.9, 0.999), description="of adam and adamw: memory of mean and square of gradients")
-    weight_decay: float = Field(0.0, ge=0, description="decay of all weights")
     l2: float = Field(0.0, ge=0, description="penalty on the squared vectors of a batch")
     l1: float = Field(0.0, ge=0, description="penalty on the absolute vectors of a batch")
-    clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
-    schedule: ScheduleName = Field("constant", description="how the learning rate changes after warm-up")
-    warmup: int = Field(0, ge=0, description="steps of linear warm-up")
-    epochs: int | None = Field(None, ge=1, description="at most this many")
     batch_targets: int | None = Field(None, ge=1, description="targets (not padded rows) a step")
     slide: bool = Field(
         False, description="histories longer than max_length: another stretch each epoch, not always the newest"
     )
-    patience: int | None = Field(None, ge=1, description="validations without a better metric before stopping")
-    validate_every: int = Field(1, ge=1, description="epochs between validations")
     refit: bool = Field(False, description="train again on train + validation, for as many epochs as were best")
     precision: Precision = Field("auto", description="of the products over the catalogue")
-    device: str = Field("auto", description='"auto", "cpu", "cuda", "cuda:1"')
-    threads: int | None = Field(None, ge=1, description="CPU threads; default: all cores")
-    seed: int = Field(0, ge=0, description="of first weights, order, negatives and dropout")
 
     @model_validator(mode="after")
     def _names(self) -> Self:

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 import torch
 
 from tastemaker.data.interactions import Histories, Interactions
 from tastemaker.models.base import Batch, Query
-
-
-class Loader(Protocol):
-    """Examples of one kind."""
-
-    num_targets: int
-
-    def epoch(self, number: int, seed: int, batch_targets: int) -> Iterator[Batch]:
-        """All examples once, in an order that depends on seed and epoch number alone."""
 
 
 class Sequences:

@@ -1,11 +1,9 @@
-"""The one loop that fits every gradient-trained model: a generator that yields how it goes."""
+"""Fitting a retrieval model by gradients: a generator that yields how it goes."""
 
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -15,40 +13,19 @@ from torch import Tensor
 
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.vocabulary import FIRST
-from tastemaker.errors import ConfigError, DataError, DivergenceError
+from tastemaker.errors import ConfigError, DataError
 from tastemaker.models.base import Batch, Model, PairModel, RetrievalModel
-from tastemaker.train import checkpoint as checkpoints
 from tastemaker.train import losses
 from tastemaker.train.config import TrainConfig
-from tastemaker.train.loader import Baskets, Loader, Pairs, Sequences
+from tastemaker.train.devices import pick_device, pick_dtype
+from tastemaker.train.loader import Baskets, Pairs, Sequences
+from tastemaker.train.loop import Loader, Record, epochs
 from tastemaker.train.optim import optimizer as make_optimizer
-from tastemaker.train.optim import schedule
 from tastemaker.train.sampling import Sampler, sampler
 from tastemaker.train.softmax import full_softmax
 
 Validate = Callable[[Model], float]
 """A metric of the model on held-out data; higher is better."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """How training goes: one about every half second, and one with `complete` at the end of each epoch."""
-
-    epoch: int
-    """Counted from 1."""
-    epochs: int
-    share: float
-    """Of the epoch's targets done."""
-    loss: float
-    """Mean over the targets of this epoch so far."""
-    targets_per_second: float
-    seconds: float
-    """Training time of the whole run so far, validation not counted."""
-    complete: bool = False
-    metric: float | None = None
-    """The validation metric, when this epoch was validated."""
-    best_metric: float | None = None
-    best_epoch: int = 0
 
 
 def train(
@@ -91,63 +68,20 @@ def train(
     device = pick_device(config.device)
     model.observe(interactions)
     model.to(device)
-    step_loss = _StepLoss(model, interactions, config, device)
-    optimizer = make_optimizer(config.optimizer, model.parameters(), config.learning_rate, config.weight_decay, config.betas)
-    identity = _identity(model, interactions, config)
-    state = checkpoints.State()
-    if resume and checkpoint is not None and checkpoint.exists():
-        state = checkpoints.load(checkpoint, model, optimizer, identity)
-    total_steps = config.epochs * -(-loader.num_targets // config.batch_targets)
-
-    while state.epoch < config.epochs and state.misses < config.patience:
-        model.train()
-        torch.manual_seed(int(np.random.default_rng([config.seed, state.epoch]).integers(2**63)))
-        done, summed, began, ticked, before = (
-            0,
-            torch.zeros((), device=device),
-            time.perf_counter(),
-            time.perf_counter(),
-            state.seconds,
-        )
-        for batch in loader.epoch(state.epoch, config.seed, config.batch_targets):
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * schedule(config.schedule, state.step, config.warmup, total_steps)
-            model.forget()  # what it kept for speed goes with the weights it came from
-            loss = step_loss(batch.to(device))
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if config.clip:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-            optimizer.step()
-            state.step += 1
-            done += len(batch.targets)
-            summed += loss.detach() * len(batch.targets)
-            now = time.perf_counter()
-            state.seconds = before + now - began
-            if now - ticked > 0.5:
-                ticked = now
-                yield _record(state, config, summed, done, loader.num_targets, now - began)
-        mean = float(summed) / done
-        _check(mean, state, config)
-        state.epoch += 1
-        state.best_loss = min(state.best_loss, mean)
-        metric = None
-        if validate is not None and (state.epoch % config.validate_every == 0 or state.epoch == config.epochs):
-            model.eval()
-            model.forget()
-            metric = validate(model)
-            if state.best_metric is None or metric > state.best_metric:
-                state.best_metric, state.best_epoch, state.misses = metric, state.epoch, 0
-                state.best_weights = {name: value.detach().clone() for name, value in model.state_dict().items()}
-            else:
-                state.misses += 1
-        if checkpoint is not None:
-            checkpoints.save(checkpoint, model, optimizer, state, identity)
-        yield _record(state, config, summed, done, loader.num_targets, state.seconds - before, complete=True, metric=metric)
-    if state.best_weights:
-        model.load_state_dict(state.best_weights)
-    model.forget()
-    model.eval()
+    yield from epochs(
+        model,
+        loader,
+        _StepLoss(model, interactions, config, device),
+        make_optimizer(config.optimizer, model.parameters(), config.learning_rate, config.weight_decay, config.betas),
+        config,
+        device,
+        batch_targets=config.batch_targets,
+        identity=_identity(model, interactions, config),
+        validate=None if validate is None else lambda: validate(model),
+        before_step=model.forget,  # what it kept for speed goes with the weights it came from
+        checkpoint=checkpoint,
+        resume=resume,
+    )
 
 
 def make_loader(model: Model, interactions: Interactions, config: TrainConfig) -> Loader:
@@ -160,29 +94,6 @@ def make_loader(model: Model, interactions: Interactions, config: TrainConfig) -
         by_user = config.loss == "cross_entropy"  # which costs by user, not by pair
         return Baskets(interactions, model.schema.num_users) if by_user else Pairs(interactions)
     raise ConfigError(f"{type(model).__name__} is not trained by gradients", hint="call its `solve`")
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of a name; "auto" is CUDA where there is one, else the CPU. Raises ConfigError for a device that is not here."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"device {name!r}", expected='"auto", "cpu", "cuda" or "cuda:N"') from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("no CUDA device here", expected=f"device {name!r}", hint='use device = "auto"')
-    return device
-
-
-def pick_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """bfloat16 where the processor multiplies it natively, else float32."""
-    if precision == "auto":
-        if device.type == "cuda":
-            return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-        flags = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        return torch.bfloat16 if flags.get("avx512_bf16") or flags.get("amx_bf16") else torch.float32
-    return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
 class _StepLoss:
@@ -308,42 +219,6 @@ class _StepLoss:
 
 def _mean(rows: Tensor, weights: Tensor | None) -> Tensor:
     return rows.mean() if weights is None else (rows * weights).sum() / weights.sum()
-
-
-def _record(
-    state: checkpoints.State,
-    config: TrainConfig,
-    summed: Tensor,
-    done: int,
-    total: int,
-    seconds: float,
-    *,
-    complete: bool = False,
-    metric: float | None = None,
-) -> Record:
-    assert config.epochs
-    return Record(
-        epoch=state.epoch if complete else state.epoch + 1,
-        epochs=config.epochs,
-        share=done / total,
-        loss=float(summed) / max(1, done),
-        targets_per_second=done / max(seconds, 1e-9),
-        seconds=state.seconds,
-        complete=complete,
-        metric=metric,
-        best_metric=state.best_metric,
-        best_epoch=state.best_epoch,
-    )
-
-
-def _check(loss: float, state: checkpoints.State, config: TrainConfig) -> None:
-    if np.isfinite(loss) and (loss < 10 * abs(state.best_loss) + 10):
-        return
-    what = "became NaN or infinite" if not np.isfinite(loss) else f"exploded from {state.best_loss:.3g} to {loss:.3g}"
-    raise DivergenceError(
-        f"the loss {what} in epoch {state.epoch + 1}",
-        hint=f"lower train.learning_rate (now {config.learning_rate}), or set train.clip = 1.0 and train.warmup = 200",
-    )
 
 
 def _identity(model: Model, interactions: Interactions, config: TrainConfig) -> str:
