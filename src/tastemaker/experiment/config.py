@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +13,11 @@ from tastemaker.data.config import DataConfig
 from tastemaker.data.splits import SplitConfig
 from tastemaker.errors import ConfigError
 from tastemaker.evaluate.evaluator import EvaluateConfig
+from tastemaker.experiment.sections import Sections, check_sections
 from tastemaker.experiment.space import Space, parse_space
 from tastemaker.models.base import Solvable
 from tastemaker.resolve import model_class
-from tastemaker.settings import Settings, expand, override, read_toml, to_toml
+from tastemaker.settings import Settings, expand, override, read_toml
 from tastemaker.train.config import TrainConfig
 
 BASELINES = ("popularity", "item_knn", "ease")
@@ -47,7 +44,7 @@ class RunSection(Settings):
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Sections):
     """All sections, checked."""
 
     data: DataConfig
@@ -69,13 +66,7 @@ class Config:
         Raises:
             ConfigError: a section or key is unknown (the nearest known one is named), missing, out of range or without effect.
         """
-        for name in tree:
-            if name not in (*_SECTIONS, _TUNE):
-                near = difflib.get_close_matches(name, (*_SECTIONS, _TUNE), n=1, cutoff=0.5)
-                hint = f"did you mean [{near[0]}]?" if near else f"known sections: {', '.join((*_SECTIONS, _TUNE))}"
-                raise ConfigError(f"unknown section {name!r}", hint=hint)
-            if not isinstance(tree[name], Mapping):
-                raise ConfigError(f"{name} = {tree[name]!r}", expected=f"a section [{name}]")
+        check_sections(tree, (*_SECTIONS, _TUNE))
         tree = {name: expand(dict(values)) for name, values in tree.items()}
         model = tree.get("model", {})
         if not isinstance(model.get("name"), str):
@@ -108,33 +99,10 @@ class Config:
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The resolved tree, defaults included, as plain values. Paths are absolute; passwords in addresses are masked."""
-        tree = {name: _plain(getattr(self, name)) for name in _SECTIONS}
-        tree["model"] = {"name": self.model_name, **tree["model"]}
+        tree = self._tree(_SECTIONS, _PATHS)
         if issubclass(model_class(self.model_name), Solvable):
             tree["train"] = {"refit": self.train.refit}
-        for section, keys in _PATHS.items():
-            tree[section] |= {key: self._absolute(tree[section][key]) for key in keys if key in tree[section]}
         return tree
-
-    def to_toml(self) -> str:
-        """The resolved tree as TOML: training with it repeats the run."""
-        return to_toml(self.to_dict())
-
-    @property
-    def hash(self) -> str:
-        """16 hex digits that name the resolved tree."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
-
-    def _absolute(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return [self._absolute(one) for one in value]
-        if isinstance(value, dict):
-            return {key: self._absolute(one) for key, one in value.items()}
-        if not isinstance(value, str):
-            return value
-        if "://" in value:
-            return re.sub(r"(://[^:/@]*:)[^@/]*@", r"\1***@", value)
-        return str(self.base / value)
 
 
 _SECTIONS = ("data", "split", "model", "train", "evaluate", "run")
@@ -150,7 +118,3 @@ def read_config(path: Path | str, overrides: Iterable[str] = ()) -> Config:
     """
     path = Path(path)
     return Config.parse(override(read_toml(path), overrides), path.resolve().parent)
-
-
-def _plain(settings: Settings) -> dict[str, Any]:
-    return settings.model_dump(mode="json", exclude_none=True)

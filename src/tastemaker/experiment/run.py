@@ -18,21 +18,15 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import platform
-import resource
 import shutil
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 
 from tastemaker import __version__
 from tastemaker.data.dataset import Dataset
@@ -41,13 +35,14 @@ from tastemaker.data.load import ImportReport, load_dataset
 from tastemaker.data.negatives import with_negatives
 from tastemaker.data.quality import describe
 from tastemaker.data.splits import Split, split, tie_sensitive
-from tastemaker.errors import ConfigError, TastemakerError
+from tastemaker.errors import ConfigError
 from tastemaker.evaluate.report import Report
 from tastemaker.evaluate.significance import compare
 from tastemaker.experiment import baselines, fit, snapshot, warm
 from tastemaker.experiment.config import Config
+from tastemaker.experiment.folder import CHECKPOINT, CONFIG, peak_memory_mb, placed, state_of, write_whole
 from tastemaker.experiment.judge import Judge, recoded
-from tastemaker.experiment.ledger import Ledger, Run, holding, runs_folder
+from tastemaker.experiment.ledger import Ledger, Run
 from tastemaker.experiment.result import ARTIFACT, MODEL, REPORT, REPORTS, RunResult, plain
 from tastemaker.experiment.writers import Writer, open_writers
 from tastemaker.log import logger
@@ -55,11 +50,10 @@ from tastemaker.models.base import Model
 from tastemaker.recommend import artifact
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.store.base import Store
-from tastemaker.train.trainer import Record
+from tastemaker.train.loop import Record
 
 OnRecord = Callable[[Record], None]
-_START, _CONFIG, _LOG, _DATA = "run.json", "config.toml", "log.txt", "data"
-_CHECKPOINT, _REFIT = "checkpoint.safetensors", "refit.safetensors"
+_DATA, _REFIT = "data", "refit.safetensors"
 _LEVELS = {"error": logging.WARNING, "warning": logging.WARNING, "note": logging.INFO}
 
 
@@ -110,27 +104,18 @@ def train_run(
         TastemakerError: what any of the parts raises; the ledger then says why the run failed.
     """
     ledger = ledger or Ledger()
-    folder, run, resuming = _place(config, Path(out) if out else None, resume, ledger)
-    if resuming and (folder / REPORT).exists():
-        logger.info("run %s is finished already", run.id)
-        return RunResult.read(folder)
-    with holding(folder), _logging_to(folder / _LOG), _threads(_begin(folder, run, config)):
-        ledger.begin(run)
-        logger.info("run %s %s in %s", run.id, "goes on" if resuming else "starts", folder)
-        try:
-            source: dict[str, Any] = {}
-            if store is not None:
-                data = snapshot.taken(config, store, folder / _DATA)
-                config, source = data.config, {"store_sequence": data.sequence}
-                resuming = resuming and not data.fresh  # a checkpoint goes with its data
-            result, figures = _run(config, folder, run, resuming, on_record, source, prepared)
-        except TastemakerError as error:
-            ledger.fail(run.id, str(error))
-            raise
-        except Exception as error:
-            ledger.fail(run.id, f"{type(error).__name__}: {error}")
-            raise
-        ledger.finish(run.id, **figures)
+    place = placed(config, Path(out) if out else None, resume, ledger)
+    if place.finished:
+        logger.info("run %s is finished already", place.run.id)
+        return RunResult.read(place.folder)
+    with place.working(config, ledger):
+        source: dict[str, Any] = {}
+        resuming = place.resuming
+        if store is not None:
+            data = snapshot.taken(config, store, place.folder / _DATA)
+            config, source = data.config, {"store_sequence": data.sequence}
+            resuming = resuming and not data.fresh  # a checkpoint goes with its data
+        result, place.figures = _run(config, place.folder, place.run, resuming, on_record, source, prepared)
     return result
 
 
@@ -182,7 +167,7 @@ def _run(
     model, begun = _first(config, dataset)
     config = replace(config, train=fit.chosen(model, parts.train, config.train))
     judge = Judge(dataset, parts, config.evaluate, ratings=model.predicts_values(config.train.loss))
-    (folder / _CONFIG).write_text(config.to_toml(), encoding="utf-8")
+    (folder / CONFIG).write_text(config.to_toml(), encoding="utf-8")
     writers = open_writers(config.run.writers, run.id, folder, config.to_dict())
 
     trained = _train(config, model, judge, folder, resuming, prepared, writers, on_record)
@@ -207,7 +192,7 @@ def _run(
             "notes": begun + trained.notes + notes + _warned(judge),
             "epochs": trained.epochs,
             "train_seconds": round(trained.seconds, 3),
-            "peak_memory_mb": round(_peak_memory_mb(), 1),
+            "peak_memory_mb": round(peak_memory_mb(), 1),
             "versions": {"tastemaker": __version__, "python": platform.python_version(), "torch": torch.__version__},
             "machine": {
                 "processor": platform.machine(),
@@ -226,8 +211,8 @@ def _run(
         config=config.to_dict(),
         seed=config.train.seed,
     )
-    _write_whole(folder / REPORT, json.dumps(report, indent=2, allow_nan=False) + "\n")
-    for name in (_CHECKPOINT, _REFIT):
+    write_whole(folder / REPORT, json.dumps(report, indent=2, allow_nan=False) + "\n")
+    for name in (CHECKPOINT, _REFIT):
         for left in folder.glob(f"{Path(name).stem}*.safetensors"):  # a blend has one a part
             left.unlink()
     shutil.rmtree(folder / _DATA, ignore_errors=True)
@@ -284,12 +269,12 @@ def _train(
     else:
         began = time.perf_counter()
         for record in fit.fit(
-            model, parts.train, config.train, validate=choose, checkpoint=folder / _CHECKPOINT, resume=resuming
+            model, parts.train, config.train, validate=choose, checkpoint=folder / CHECKPOINT, resume=resuming
         ):
             _pass_on(record, judge, writers, on_record)
         seconds, epochs = time.perf_counter() - began, None
     if not solved and prepared is None:
-        state = _state(folder / _CHECKPOINT)
+        state = state_of(folder / CHECKPOINT)
         epochs, seconds = state["best_epoch"] or state["epoch"], state["seconds"]
         if choose is not None:
             logger.info(
@@ -308,7 +293,7 @@ def _train(
     for record in fit.fit(model, learned, last, checkpoint=folder / _REFIT, resume=resuming):
         if on_record:
             on_record(record)
-    seconds += time.perf_counter() - began if solved else _state(folder / _REFIT)["seconds"]
+    seconds += time.perf_counter() - began if solved else state_of(folder / _REFIT)["seconds"]
     return _Trained(model, learned, True, epochs, seconds, validation, notes)
 
 
@@ -361,85 +346,6 @@ def _baselines(
     return rivals, notes
 
 
-def _place(config: Config, out: Path | None, resume: bool, ledger: Ledger) -> tuple[Path, Run, bool]:
-    """The run's folder, its row, and whether it goes on with what is there."""
-    found = None
-    if resume and out is not None and (out / _START).exists():
-        found = _started(out)
-        if found.config_hash != config.hash:
-            raise ConfigError(
-                f"the run in {str(out)!r} was started with other settings",
-                expected=f"those of {out / _CONFIG}",
-                hint="undo the change, or give another --out",
-            )
-    elif resume and out is None:
-        found = ledger.unfinished(config.hash)
-    if found:
-        return found.folder, found, True
-    if resume:
-        logger.info("nothing to go on with: a fresh run")
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        hint = "--resume goes on with it, or give another --out" if (out / _START).exists() else "give another --out"
-        raise ConfigError(f"{str(out)!r} is not empty", expected="a new folder for the run", hint=hint)
-    now = time.time()
-    name = f"{datetime.fromtimestamp(now, UTC):%Y%m%d-%H%M%S}-{config.model_name}-{config.hash[:6]}"
-    folder, count = out or runs_folder() / name, 1
-    while out is None and folder.exists():  # two runs of one config within a second
-        count += 1
-        folder = runs_folder() / f"{name}-{count}"
-    return folder, Run(name if count == 1 else f"{name}-{count}", folder, config.model_name, config.hash, now), False
-
-
-def _begin(folder: Path, run: Run, config: Config) -> int:
-    """Writes down what the run was started with, unless it is there; returns how many threads that was."""
-    now = config.train.threads or torch.get_num_threads()
-    if (folder / _START).exists():
-        return int(json.loads((folder / _START).read_text(encoding="utf-8")).get("threads", now))
-    (folder / _CONFIG).write_text(config.to_toml(), encoding="utf-8")
-    start = {"id": run.id, "model": run.model, "config_hash": run.config_hash, "started": run.started, "threads": now}
-    _write_whole(folder / _START, json.dumps(start, indent=2) + "\n")
-    return now
-
-
-def _started(folder: Path) -> Run:
-    start = json.loads((folder / _START).read_text(encoding="utf-8"))
-    return Run(start["id"], folder, start["model"], start["config_hash"], start["started"])
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """The last bits of a sum depend on how many threads share it, so a run goes on with as many as it began with."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    """Keeps what is logged while the block runs, whatever else listens."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(min(level or logging.INFO, logging.INFO))
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        handler.close()
-
-
-def _state(checkpoint: Path) -> dict[str, Any]:
-    """How far training came, as the checkpoint has it: right even when the last run had nothing left to train."""
-    with safe_open(str(checkpoint), framework="pt") as file:
-        state: dict[str, Any] = json.loads(file.metadata()["state"])
-    return state
-
-
 def _counted(dataset: Dataset, parts: Split) -> str:
     return (
         f"{len(dataset.users):,} users, {len(dataset.items):,} items, {len(dataset.interactions):,} interactions; "
@@ -469,19 +375,6 @@ def _warned(judge: Judge) -> list[str]:
     return [f"test items were ranked among {judge.ranked_among}: the figures compare with the papers of that protocol only"]
 
 
-def _write_whole(path: Path, text: str) -> None:
-    """Half a file is never seen, whatever ends the process."""
-    fresh = path.with_suffix(".new")
-    fresh.write_text(text, encoding="utf-8")
-    os.replace(fresh, path)
-
-
 def _device(model: Model) -> torch.device:
     tensor = next(iter(model.parameters()), None)
     return torch.device("cpu") if tensor is None else tensor.device
-
-
-def _peak_memory_mb() -> float:
-    """Of this process so far, resident: what it held at most."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
