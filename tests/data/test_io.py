@@ -319,6 +319,14 @@ def test_a_file_without_a_header_has_numbered_columns(tmp_path):
     assert any("no header line" in note for note in report.notes)
 
 
+def test_a_header_may_hold_numbers_where_a_word_stands_above_a_column_of_them(tmp_path):
+    (tmp_path / "rows.csv").write_text("click,301,109_14\n0,1,5\n1,2,7\n")
+    (tmp_path / "bare.csv").write_text("u1,i1,5\nu2,i2,3\n")
+    with Sources() as sources:
+        assert list(sources.open(str(tmp_path / "rows.csv"), "rows")[0].columns) == ["click", "301", "109_14"]
+        assert list(sources.open(str(tmp_path / "bare.csv"), "rows")[0].columns) == ["column0", "column1", "column2"]
+
+
 def test_several_files_keep_their_order_and_patterns_sort_by_name(tmp_path):
     (tmp_path / "1.csv").write_text("user,item\na,x\n")
     (tmp_path / "2.csv").write_text("userId,product\na,y\nb,x\n")

@@ -32,19 +32,7 @@ def read_attributes(sources: Sources, source: Any, role: str, config: DataConfig
     Raises:
         DataError: the source cannot be read, or no id column can be found.
     """
-    scans = sources.open(source, role)
-    tables = []
-    for scan in scans:
-        with reading(scan.name):
-            table, rejects = scan.read(list(scan.columns))
-            if POSITION in table.columns:
-                table = table.order_by(POSITION).drop(POSITION)
-            rows = table.to_pyarrow()
-        if rejects:
-            bad = rejects[0]
-            raise DataError(f"{scan.name}: {bad.rows} rows with {bad.reason} ({bad.example})", expected=f"readable {role}")
-        tables.append(_typed(rows) if scan.text else rows)
-    table = pa.concat_tables(tables, promote_options="permissive") if len(tables) > 1 else tables[0]
+    scans, table = _read(sources, source, role)
     key = _key(scans[0], role[:-1], config)
     ids = table[key].combine_chunks()
     if isinstance(ids, pa.ChunkedArray):
@@ -57,6 +45,31 @@ def read_attributes(sources: Sources, source: Any, role: str, config: DataConfig
     rows = first.group_by("id", use_threads=False).aggregate([("row", "min")])["row_min"].combine_chunks().sort()
     left_out = len(ids) - len(rows)
     return ids.take(rows), table.drop_columns([key]).take(rows), left_out
+
+
+def read_table(sources: Sources, source: Any, role: str) -> pa.Table:
+    """All rows and columns of a source, in its order; text columns that hold nothing but numbers become numbers.
+
+    Raises:
+        DataError: the source, or a row of it, cannot be read.
+    """
+    return _read(sources, source, role)[1]
+
+
+def _read(sources: Sources, source: Any, role: str) -> tuple[list[Scan], pa.Table]:
+    scans = sources.open(source, role)
+    tables = []
+    for scan in scans:
+        with reading(scan.name):
+            table, rejects = scan.read(list(scan.columns))
+            if POSITION in table.columns:
+                table = table.order_by(POSITION).drop(POSITION)
+            rows = table.to_pyarrow()
+        if rejects:
+            bad = rejects[0]
+            raise DataError(f"{scan.name}: {bad.rows} rows with {bad.reason} ({bad.example})", expected=f"readable {role}")
+        tables.append(_typed(rows) if scan.text else rows)
+    return scans, pa.concat_tables(tables, promote_options="permissive") if len(tables) > 1 else tables[0]
 
 
 def aligned(vocabulary: Vocabulary, ids: pa.Array, table: pa.Table, left_out: int) -> tuple[pa.Table, dict[str, int]]:

@@ -472,7 +472,7 @@ def _sniff(path: Path, name: str) -> tuple[str, bool, list[str]]:
     if not rows:
         raise DataError(f"{name!r} holds no lines", expected="a file with rows")
     first = [cell.strip() for cell in rows[0]]
-    if any(_is_number(cell) for cell in first):
+    if any(_is_number(cell) for cell in first) and not _stands_out(rows):
         return delimiter, False, [f"column{place}" for place in range(len(first))]
     names: list[str] = []
     for place, cell in enumerate(first):
@@ -481,6 +481,15 @@ def _sniff(path: Path, name: str) -> tuple[str, bool, list[str]]:
     if len(rows) == 1:
         raise DataError(f"{name!r} has a header line and no rows", expected="a file with rows")
     return delimiter, True, names
+
+
+def _stands_out(rows: list[list[str]]) -> bool:
+    """Whether the first line has a word above a column of nothing but numbers: then it is a header, numbers among its names or not."""
+    for place, cell in enumerate(rows[0]):
+        below = [row[place] for row in rows[1:] if len(row) == len(rows[0]) and row[place].strip()]
+        if cell.strip() and not _is_number(cell) and below and all(map(_is_number, below)):
+            return True
+    return False
 
 
 def _records(text: str, delimiter: str, *, complete: bool) -> list[list[str]]:

@@ -1,0 +1,71 @@
+"""The `[features]` section: what the columns of labelled rows mean, where they do not say it themselves."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tastemaker.settings import Settings
+
+Kind = Literal["category", "categories", "sequence", "number", "vector", "time"]
+Scale = Literal["standard", "log", "quantile", "buckets", "none"]
+
+_OF = {
+    "min_count": ("category", "categories"),
+    "separator": ("categories", "sequence"),
+    "max_length": ("categories", "sequence"),
+    "shares": ("categories", "sequence"),
+    "scale": ("number",),
+    "buckets": ("number",),
+}
+
+
+class FieldConfig(Settings):
+    """What one column means; what is left out is inferred from its training rows."""
+
+    kind: Kind | None = Field(
+        None,
+        description="category: one of many; categories: several of many, in no order; sequence: the same, oldest first; number; "
+        "vector: a list of as many numbers in every row; time: hour, weekday and season as points on circles",
+    )
+    min_count: Annotated[int, Field(ge=1)] = Field(1, description="categories seen less often in training count as unknown")
+    separator: str | None = Field(None, description="what parts the values of a text column that holds several")
+    max_length: Annotated[int, Field(ge=1)] = Field(50, description="the newest (or first) so many values of a row are read")
+    shares: str | None = Field(None, description="the category column whose vocabulary and vectors these values share")
+    scale: Scale = Field(
+        "standard",
+        description="standard: mean 0, deviation 1; log: sign(x) ln(1 + |x|), then standard; quantile: the share of training "
+        "values below; buckets: a category of each of `buckets` equally full ranges; none: as it is",
+    )
+    buckets: Annotated[int, Field(ge=2)] = Field(32, description="of the scale buckets")
+
+    @model_validator(mode="after")
+    def _has_effect(self) -> Self:
+        for name, kinds in _OF.items():
+            changed = getattr(self, name) != type(self).model_fields[name].default
+            if changed and self.kind is not None and self.kind not in kinds:
+                raise ValueError(f"no {name}: it has no effect on a field of kind {self.kind!r}")
+        if self.buckets != type(self).model_fields["buckets"].default and self.scale != "buckets":
+            raise ValueError("scale = 'buckets' where buckets is set")
+        return self
+
+
+class FeaturesConfig(Settings):
+    """Which columns are read, and as what. Everything not named is inferred, and the run's folder says how."""
+
+    fields: dict[str, FieldConfig] = Field(default_factory=dict, description="by column name")
+    leave_out: tuple[str, ...] = Field((), description="columns that are not read")
+    crosses: tuple[tuple[str, ...], ...] = Field(
+        (), description="category columns whose combinations are categories of their own: [['user', 'weekday']]"
+    )
+    min_count: Annotated[int, Field(ge=1)] = Field(1, description="the default of every field's min_count; crosses too")
+
+    @model_validator(mode="after")
+    def _crosses_differ(self) -> Self:
+        for cross in self.crosses:
+            if len(cross) < 2 or len(set(cross)) < len(cross):
+                raise ValueError(f"two or more different columns in a cross, not {list(cross)}")
+        if twice := sorted(set(self.fields) & set(self.leave_out)):
+            raise ValueError(f"{twice[0]!r} in fields or in leave_out, not in both")
+        return self

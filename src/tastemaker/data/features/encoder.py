@@ -1,0 +1,215 @@
+"""FeatureEncoder: fields fitted on training rows; the same object turns rows into numbers offline and online."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from rich import box
+from rich.table import Table
+
+from tastemaker.data.features import columns
+from tastemaker.data.features.config import FeaturesConfig, FieldConfig
+from tastemaker.data.features.encoded import Bag, Features
+from tastemaker.data.features.fitted import Buckets, Category, Cross, Field, Many, Number, Time, Vector, restored
+from tastemaker.data.features.infer import guess
+from tastemaker.data.schema import FieldSchema
+from tastemaker.data.vocabulary import Vocabulary
+from tastemaker.errors import ArtifactError, ConfigError, DataError
+
+_FORMAT = 1
+_OPEN = FieldConfig.parse({})
+_SIMPLE: dict[str, Any] = {"category": Category, "number": Number, "vector": Vector, "time": Time}
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureEncoder:
+    """What the columns of rows mean, learned from training rows.
+
+    A category that training did not hold has code 1, a missing value code 0 (a number NaN), in every field; so a row that lacks
+    everything can be encoded.
+    """
+
+    fields: tuple[Field, ...]
+    config: FeaturesConfig
+    """with every choice made: fitting with it again gives the same fields"""
+    notes: tuple[str, ...] = ()
+    """"column: what it was taken for", for each column that the config did not settle"""
+
+    @classmethod
+    def fit(cls, table: pa.Table, config: FeaturesConfig, *, but: Sequence[str] = ()) -> FeatureEncoder:
+        """Learns fields from training rows, all columns but those in `but` (labels, weights).
+
+        Raises:
+            ConfigError: the config names a column that is not there, or one of the wrong kind for a cross.
+            DataError: a column does not hold what it is said to, or no column is left.
+        """
+        _check_names(table.column_names, config)
+        settled: dict[str, FieldConfig] = {}
+        fields: dict[str, Field] = {}
+        notes, unread = [], list(config.leave_out)
+        names = [name for name in table.column_names if name not in but and name not in config.leave_out]
+        names.sort(key=lambda name: (given := config.fields.get(name)) is not None and given.shares is not None)
+        for name in names:
+            column = columns.whole(table[name])
+            found = guess(name, column, config.fields.get(name, _OPEN), config.min_count)
+            if name not in config.fields or config.fields[name].kind is None:
+                notes.append(f"{name}: {found.config.kind if found.config else 'not read'} ({found.why})")
+            if found.config is None:
+                unread.append(name)
+                continue
+            settled[name], fields[name] = found.config, _fitted(name, column, found.config, fields)
+        fields = {name: fields[name] for name in table.column_names if name in fields}
+        if not fields:
+            raise DataError("no column to learn from", expected="at least one field", hint="see [features.fields]")
+        for parts in config.crosses:
+            cross = _crossed(parts, fields, table, config.min_count)
+            fields[cross.name] = cross
+        final = config.model_copy(update={"fields": settled, "leave_out": tuple(unread)})
+        return cls(tuple(fields.values()), final, tuple(notes))
+
+    @property
+    def schema(self) -> tuple[FieldSchema, ...]:
+        """What a ranker needs to know of each field, in order."""
+        return tuple(field.schema for field in self.fields)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read."""
+        return tuple(field.name for field in self.fields if not isinstance(field, Cross))
+
+    def encode(self, table: pa.Table) -> Features:
+        """The rows as numbers.
+
+        Raises:
+            DataError: a column is not there, or does not hold what it is said to.
+        """
+        if missing := [name for name in self.columns if name not in table.column_names]:
+            raise DataError(
+                f"no column {missing[0]!r} in {', '.join(table.column_names)}",
+                expected=f"the columns {', '.join(self.columns)}",
+            )
+        codes: dict[str, np.ndarray] = {}
+        numbers: list[np.ndarray] = []
+        vectors: list[np.ndarray] = []
+        bags: list[Bag] = []
+        for field in self.fields:
+            if isinstance(field, Cross):
+                codes[field.name] = field.encode([codes[part] for part in field.parts])
+                continue
+            column = columns.whole(table[field.name])
+            if isinstance(field, Category | Buckets):
+                codes[field.name] = field.encode(column)
+            elif isinstance(field, Number):
+                numbers.append(field.encode(column))
+            elif isinstance(field, Many):
+                bags.append(field.encode(column))
+            else:
+                vectors.append(field.encode(column))
+        rows = len(table)
+        return Features(
+            np.stack(list(codes.values()), axis=1) if codes else np.zeros((rows, 0), np.int32),
+            np.stack(numbers, axis=1) if numbers else np.zeros((rows, 0), np.float32),
+            tuple(vectors),
+            tuple(bags),
+        )
+
+    def described(self) -> Table:
+        """The fields as a table for people."""
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for name in ("field", "kind", "size"):
+            table.add_column(name, justify="right" if name == "size" else "left")
+        for field in self.fields:
+            schema = field.schema
+            of = f" of {schema.shares}" if schema.shares else ""
+            table.add_row(field.name, f"{field.kind}{of}", f"{schema.size:,}" if schema.kind != "number" else "")
+        return table
+
+    def save(self, path: Path | str) -> None:
+        """Writes one Arrow file."""
+        held = [getattr(field, "vocabulary", Vocabulary(np.zeros(0, np.int64))) for field in self.fields]
+        facts = {"format": _FORMAT, "config": self.config.model_dump(mode="json", exclude_none=True), "notes": list(self.notes)}
+        table = pa.table(
+            {
+                "name": [field.name for field in self.fields],
+                "kind": [field.kind for field in self.fields],
+                "state": [json.dumps(field.state()) for field in self.fields],
+                "integers": [pa.types.is_integer(vocabulary.ids.type) for vocabulary in held],
+                "ids": pa.array(
+                    [vocabulary.ids.cast(pa.large_string()).to_pylist() for vocabulary in held],
+                    pa.large_list(pa.large_string()),
+                ),
+            }
+        ).replace_schema_metadata({"features": json.dumps(facts)})
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+
+    @classmethod
+    def load(cls, path: Path | str) -> FeatureEncoder:
+        """The inverse of `save`.
+
+        Raises:
+            ArtifactError: no such file, or not what `save` wrote.
+        """
+        try:
+            with pa.memory_map(str(path), "r") as source:
+                table = pa.ipc.open_file(source).read_all()
+            facts = json.loads(table.schema.metadata[b"features"])
+        except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(f"cannot read {Path(path).name}: {error}", expected="features as they were saved") from None
+        if facts["format"] > _FORMAT:
+            raise ArtifactError(
+                f"features of format {facts['format']}", expected=f"format ≤ {_FORMAT}", hint="update tastemaker"
+            )
+        fields = []
+        for place in range(len(table)):
+            ids = columns.whole(table["ids"].slice(place, 1)).flatten()
+            if table["integers"][place].as_py():
+                ids = ids.cast(pa.int64())
+            name, kind, state = (table[key][place].as_py() for key in ("name", "kind", "state"))
+            fields.append(restored(kind, name, json.loads(state), Vocabulary(ids)))
+        return cls(tuple(fields), FeaturesConfig.parse(facts["config"], "features"), tuple(facts["notes"]))
+
+
+def _check_names(names: Sequence[str], config: FeaturesConfig) -> None:
+    wanted = [(name, f"features.fields.{name}") for name in config.fields]
+    wanted += [(name, "features.leave_out") for name in config.leave_out]
+    wanted += [(name, "features.crosses") for cross in config.crosses for name in cross]
+    for name, where in wanted:
+        if name not in names:
+            raise ConfigError(f"{where}: no column {name!r}", expected=f"one of {', '.join(names)}")
+
+
+def _fitted(name: str, column: pa.Array, config: FieldConfig, known: dict[str, Field]) -> Field:
+    if config.kind in ("categories", "sequence"):
+        shared = None
+        if config.shares is not None:
+            other = known.get(config.shares)
+            if not isinstance(other, Category):
+                raise ConfigError(
+                    f"features.fields.{name}.shares = {config.shares!r}", expected="the name of a category column that is read"
+                )
+            shared = other.vocabulary
+        return Many.fit(name, column, config, shared)
+    if config.kind == "number" and config.scale == "buckets":
+        return Buckets.fit(name, column, config)
+    if config.kind == "vector" and not columns.is_list(column.type):
+        raise DataError(f"column {name!r} of type {column.type}", expected="lists of numbers as vectors")
+    return _SIMPLE[str(config.kind)].fit(name, column, config)
+
+
+def _crossed(parts: tuple[str, ...], fields: dict[str, Field], table: pa.Table, min_count: int) -> Cross:
+    of = [fields.get(name) for name in parts]
+    for name, field in zip(parts, of, strict=True):
+        if not isinstance(field, Category | Buckets):
+            raise ConfigError(
+                f"features.crosses: {name!r} is {'not read' if field is None else field.kind}",
+                expected="columns read as categories",
+            )
+    codes = [field.encode(columns.whole(table[field.name])) for field in of if isinstance(field, Category | Buckets)]
+    return Cross.fit(parts, tuple(field.schema.size for field in of if field is not None), codes, min_count)
