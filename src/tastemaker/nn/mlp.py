@@ -1,0 +1,48 @@
+"""A multilayer perceptron."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
+
+from torch import nn
+
+from tastemaker.nn.dropout import Dropout
+
+Activation = Literal["relu", "gelu", "silu", "tanh", "prelu"]
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": partial(nn.ReLU, inplace=True),
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "prelu": nn.PReLU,
+}
+
+
+def mlp(
+    size: int,
+    hidden: Sequence[int],
+    outputs: int | None = None,
+    *,
+    activation: Activation = "relu",
+    dropout: float = 0.0,
+    batch_norm: bool = False,
+) -> nn.Sequential:
+    """Layers of widths `hidden`, each a linear map, batch norm where asked, activation and dropout; then a linear map to `outputs`, if given."""
+    layers: list[nn.Module] = []
+    for width in hidden:
+        layers.append(nn.Linear(size, width))
+        if batch_norm:
+            layers.append(nn.BatchNorm1d(width))
+        layers.append(ACTIVATIONS[activation]())
+        if dropout:
+            layers.append(Dropout(dropout))
+        size = width
+    if outputs is not None:
+        layers.append(nn.Linear(size, outputs))
+    for layer in layers:
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    return nn.Sequential(*layers)
