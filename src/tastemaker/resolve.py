@@ -11,9 +11,13 @@ from tastemaker.errors import ConfigError
 
 
 def model_names() -> list[str]:
-    """The names usable as `[model] name`: the files of `tastemaker/models`, sorted."""
-    package = importlib.import_module("tastemaker.models")
-    return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.name != "base")
+    """The retrieval models usable as `[model] name`: the files of `tastemaker/models`, sorted."""
+    return _names("models")
+
+
+def ranker_names() -> list[str]:
+    """The rankers usable as `[model] name`: the files of `tastemaker/rankers`, sorted."""
+    return _names("rankers")
 
 
 def model_class(name: str) -> Any:
@@ -22,18 +26,36 @@ def model_class(name: str) -> Any:
     Raises:
         ConfigError: there is no such model; names the nearest.
     """
-    known = model_names()
+    return _class("models", name, "Model")
+
+
+def ranker_class(name: str) -> Any:
+    """The ranker class of a name: the one public `Ranker` subclass its file defines.
+
+    Raises:
+        ConfigError: there is no such ranker; names the nearest.
+    """
+    return _class("rankers", name, "Ranker")
+
+
+def _names(package: str) -> list[str]:
+    found = importlib.import_module(f"tastemaker.{package}")
+    return sorted(module.name for module in pkgutil.iter_modules(found.__path__) if module.name != "base")
+
+
+def _class(package: str, name: str, base: str) -> Any:
+    known = _names(package)
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "`tastemaker models` lists them"
-        raise ConfigError(f"model {name!r}", expected=f"one of {', '.join(known)}", hint=hint)
-    base = importlib.import_module("tastemaker.models.base").Model
-    module = importlib.import_module(f"tastemaker.models.{name}")
+        raise ConfigError(f"{base.lower()} {name!r}", expected=f"one of {', '.join(known)}", hint=hint)
+    parent = getattr(importlib.import_module(f"tastemaker.{package}.base"), base)
+    module = importlib.import_module(f"tastemaker.{package}.{name}")
     (found,) = (
         value
         for key, value in vars(module).items()
         if isinstance(value, type)
-        and issubclass(value, base)
+        and issubclass(value, parent)
         and value.__module__ == module.__name__
         and not key.startswith("_")
     )

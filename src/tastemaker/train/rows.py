@@ -1,0 +1,248 @@
+"""Fitting a ranker to labelled rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from tastemaker.data.features.encoded import Features
+from tastemaker.errors import DataError
+from tastemaker.nn.rows import Rows
+from tastemaker.rankers.base import Ranker
+from tastemaker.train import row_losses
+from tastemaker.train.config import LoopConfig, Precision
+from tastemaker.train.devices import pick_device, pick_dtype
+from tastemaker.train.loop import Record, epochs
+from tastemaker.train.optim import LazyAdam
+
+
+class RowTrainConfig(LoopConfig):
+    """How a ranker is fitted. `None` means: chosen from the ranker and the data, and written into the run's config."""
+
+    loss: str | None = Field(
+        None, description=f"one of {', '.join(row_losses.NAMES)}; default: bce, or classes where the label is one of several"
+    )
+    gamma: float = Field(2.0, ge=0, description="of focal: how little rows that are predicted well count")
+    task_weights: tuple[float, ...] = Field((), description="what each label's loss counts, in order; default: 1 each")
+    embedding_l2: float = Field(0.0, ge=0, description="L2 penalty on the tables of field vectors and weights")
+    batch_rows: int | None = Field(None, ge=1, description="rows a step")
+    patience: int | None = Field(2, ge=1, description="validations without a better metric before stopping")
+    precision: Precision = Field("auto", description="of matrix products")
+    calibrate: str | None = Field(
+        None, description='"platt" or "isotonic": fitted on the validation side; default: probabilities as they are'
+    )
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        if self.loss is not None and self.loss not in row_losses.NAMES:
+            raise ValueError(f"loss to be one of {', '.join(row_losses.NAMES)}, not {self.loss!r}")
+        if "gamma" in self.model_fields_set and self.loss != "focal" and self.gamma != 2.0:
+            raise ValueError(f"loss to be focal where gamma is set, not {self.loss or 'left open'}")
+        if self.optimizer not in ("adam", "adamw"):
+            raise ValueError(f"optimizer to be adam for rankers, not {self.optimizer}")
+        if self.calibrate not in (None, "platt", "isotonic"):
+            raise ValueError(f"calibrate to be 'platt' or 'isotonic', not {self.calibrate!r}")
+        return self
+
+    def adapted(self, ranker: type[Ranker] | Ranker, rows: int, *, classes: bool) -> RowTrainConfig:
+        """This config with every open choice made: 1/200 of the rows a step, 256 … 4,096 of them; at most 40 epochs."""
+        chosen = {
+            key: value
+            for key, value in ranker.train_defaults.items()
+            if key not in self.model_fields_set or getattr(self, key) is None
+        }
+        config = self.model_copy(update=chosen)
+        return config.model_copy(
+            update={
+                "loss": config.loss or ("classes" if classes else "bce"),
+                "learning_rate": config.learning_rate or 0.001,
+                "epochs": config.epochs or 40,
+                "patience": config.patience or 2,
+                "batch_rows": config.batch_rows or min(4096, max(256, rows // 200)),
+            }
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class RowBatch:
+    """Rows and what came of them."""
+
+    rows: Rows
+    labels: Tensor
+    """float32 (rows, labels), NaN where not known"""
+    weights: Tensor | None
+    """float32 (rows,)"""
+    groups: Tensor | None
+    """int64 (rows,)"""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> RowBatch:
+        """The same batch on a device."""
+        weights, groups = (None if part is None else part.to(device) for part in (self.weights, self.groups))
+        return RowBatch(self.rows.to(device), self.labels.to(device), weights, groups)
+
+
+class RowLoader:
+    """Rows in an order drawn anew each epoch; with `together`, rows of a group come side by side and are in one batch."""
+
+    def __init__(
+        self,
+        features: Features,
+        labels: np.ndarray,
+        weights: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
+        *,
+        together: bool = False,
+    ) -> None:
+        self.features, self.labels, self.weights, self.groups = features, labels, weights, groups
+        self.together, self.num_targets = together and groups is not None, len(labels)
+
+    def epoch(self, number: int, seed: int, batch_targets: int) -> Iterator[RowBatch]:
+        draw = np.random.default_rng([seed, number])
+        if self.together:
+            assert self.groups is not None
+            place = draw.permutation(int(self.groups.max()) + 1)[self.groups]
+            order = np.argsort(place, kind="stable")
+            _, sizes = np.unique(place[order], return_counts=True)
+            batch = (np.cumsum(sizes) - 1) // batch_targets
+            cuts = np.cumsum(sizes)[:-1][np.diff(batch) > 0]
+            parts = np.split(order, cuts)
+        else:
+            order = draw.permutation(self.num_targets)
+            parts = [order[start : start + batch_targets] for start in range(0, self.num_targets, batch_targets)]
+        for part in parts:
+            yield RowBatch(
+                Rows.of(self.features.take(part)),
+                torch.from_numpy(self.labels[part]),
+                None if self.weights is None else torch.from_numpy(self.weights[part]),
+                None if self.groups is None else torch.from_numpy(self.groups[part]),
+            )
+
+
+def train_rows(
+    ranker: Ranker,
+    loader: RowLoader,
+    config: RowTrainConfig,
+    *,
+    validate: Callable[[Ranker], float] | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+) -> Iterator[Record]:
+    """Fits the ranker in place; when the generator is exhausted it holds the best weights. See `trainer.train`.
+
+    Args:
+        loader: the training rows; losses of groups need those of a group `together`.
+        config: open choices are made here (`config.adapted`).
+        validate: a metric of the ranker on held-out rows, higher is better.
+
+    Raises:
+        DivergenceError: the loss became NaN or exploded.
+        DataError: a label has one value only in training, or a grouped loss has no groups.
+    """
+    classes = len(ranker.schema.outputs) > 1 and loader.labels.shape[1] == 1
+    config = config.adapted(ranker, loader.num_targets, classes=classes)
+    if config.loss in row_losses.GROUPED and not loader.together:
+        raise DataError(
+            f"the loss {config.loss} without groups", expected="data.group: the column that says what was shown together"
+        )
+    for name, column in zip(ranker.schema.outputs, loader.labels.T, strict=False):
+        if len(np.unique(column[~np.isnan(column)])) < 2:
+            raise DataError(
+                f"the label {name!r} has one value in all {loader.num_targets:,} training rows", expected="both values"
+            )
+    assert config.batch_rows and config.learning_rate
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    device = pick_device(config.device)
+    ranker.to(device)
+    tables = ranker.tables()
+    known = {id(table) for table in tables}
+    optimizer = LazyAdam(
+        [
+            {
+                "params": [weight for weight in ranker.parameters() if id(weight) not in known],
+                "weight_decay": config.weight_decay,
+            },
+            {"params": tables, "weight_decay": config.embedding_l2},
+        ],
+        lr=config.learning_rate,
+        betas=config.betas,
+    )
+    yield from epochs(
+        ranker,
+        loader,
+        _StepLoss(ranker, config, device, classes=classes),
+        optimizer,
+        config,
+        device,
+        batch_targets=config.batch_rows,
+        identity=_identity(ranker, loader, config),
+        validate=None if validate is None else lambda: validate(ranker),
+        checkpoint=checkpoint,
+        resume=resume,
+    )
+
+
+class _StepLoss:
+    """The loss of a batch: the weighted sum of its labels' losses, each over the rows whose label is known."""
+
+    def __init__(self, ranker: Ranker, config: RowTrainConfig, device: torch.device, *, classes: bool) -> None:
+        self.ranker, self.config, self.classes = ranker, config, classes
+        self.device, self.dtype = device.type, pick_dtype(config.precision, device)
+
+    def __call__(self, batch: RowBatch) -> Tensor:
+        with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+            logits = self.ranker(batch.rows)
+        logits = logits.float()
+        if self.classes:
+            return row_losses.classes(logits, batch.labels[:, 0].long(), batch.weights)
+        total = logits.new_zeros(())
+        weights = self.config.task_weights or (1.0,) * logits.shape[1]
+        for logit, label, weight in zip(logits.unbind(1), batch.labels.unbind(1), weights, strict=True):
+            total = total + weight * self._of_label(logit, label, batch)
+        return total
+
+    def _of_label(self, logits: Tensor, labels: Tensor, batch: RowBatch) -> Tensor:
+        config, known = self.config, ~labels.isnan()
+        weights, groups = batch.weights, batch.groups
+        if not bool(known.all()):
+            if not bool(known.any()):
+                return logits.sum() * 0.0
+            logits, labels = logits[known], labels[known]
+            weights, groups = (None if part is None else part[known] for part in (weights, groups))
+        if config.loss == "bce":
+            return row_losses.bce(logits, labels, weights)
+        if config.loss == "focal":
+            return row_losses.focal(logits, labels, weights, gamma=config.gamma)
+        assert groups is not None
+        return row_losses.BY_NAME[str(config.loss)](logits, labels, groups)
+
+
+@torch.no_grad()
+def predict(ranker: Ranker, features: Features, batch_rows: int = 8192) -> np.ndarray:
+    """Logits of encoded rows, float32 (rows, outputs), in evaluation mode."""
+    ranker.eval()
+    device = next(ranker.parameters()).device
+    parts = []
+    for start in range(0, len(features), batch_rows):
+        rows = Rows.of(features.take(np.arange(start, min(start + batch_rows, len(features))))).to(device)
+        parts.append(ranker(rows).float().cpu().numpy())
+    return np.concatenate(parts) if parts else np.zeros((0, len(ranker.schema.outputs)), np.float32)
+
+
+def _identity(ranker: Ranker, loader: RowLoader, config: RowTrainConfig) -> str:
+    digest = hashlib.sha256(f"{type(ranker).__name__}{ranker.config!r}{ranker.schema!r}".encode())
+    digest.update(config.model_copy(update={"epochs": 0, "threads": None, "device": ""}).model_dump_json().encode())
+    for array in (loader.features.codes, loader.labels):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
