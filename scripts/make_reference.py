@@ -22,16 +22,30 @@ import typer
 from tastemaker import errors, resolve
 from tastemaker.cli.app import app
 from tastemaker.data.config import Columns, DataConfig
+from tastemaker.data.features.config import FeaturesConfig, FieldConfig
+from tastemaker.data.rows import RowsConfig, RowSplitConfig
 from tastemaker.data.splits import _DEFAULTS as SPLIT_DEFAULTS
 from tastemaker.data.splits import SplitConfig
 from tastemaker.experiment import space
 from tastemaker.experiment.catalogue import catalogue
 from tastemaker.experiment.config import EvaluateSection, RunSection
+from tastemaker.experiment.rank_config import RowEvaluateConfig
 from tastemaker.settings import Settings
 from tastemaker.train.config import TrainConfig
+from tastemaker.train.rows import RowTrainConfig
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 NOTE = "<!-- written by scripts/make_reference.py; `make docs` writes it afresh -->\n"
+
+_RANKERS = "Where `[model] name` is a ranker, the file has these sections instead. `data describe` prints the `[features]` that it would take."
+_OF_RANKERS: list[tuple[str, type[Settings]]] = [
+    ("data", RowsConfig),
+    ("split", RowSplitConfig),
+    ("features", FeaturesConfig),
+    ("features.fields.NAME", FieldConfig),
+    ("train", RowTrainConfig),
+    ("evaluate", RowEvaluateConfig),
+]
 
 
 def main(check: bool) -> int:
@@ -126,9 +140,12 @@ def configuration() -> str:
         ]
     lines += ["## [tune]", "", inspect.cleandoc(space.__doc__ or "").partition("\n\n")[2], "", "A range:", ""]
     lines += [*_settings(space.Range, "tune"), ""]
+    lines += ["# Configuration of rankers", "", _RANKERS, ""]
+    for name, kind in _OF_RANKERS:
+        lines += [f"## ranker: [{name}]", "", inspect.cleandoc(kind.__doc__ or ""), "", *_settings(kind, name), ""]
     lines += ["## [model]", "", "`name` is one of the models below, the other keys are its own.", ""]
-    for name in resolve.model_names():
-        kind = resolve.model_class(name).Config
+    for name in (*resolve.model_names(), *resolve.ranker_names()):
+        kind = (resolve.model_class if name in resolve.model_names() else resolve.ranker_class)(name).Config
         lines += [f"### {name}", "", inspect.cleandoc(kind.__doc__ or ""), "", *_settings(kind, name), ""]
     return "\n".join(lines)
 
@@ -200,8 +217,8 @@ def models() -> str:
         f"| [`{row['name']}`](#{row['name']}) | {row['learns_from']} | {_cell(row['summary'])} | {_cell(row['source'])} |"
         for row in catalogue()
     ]
-    for name in resolve.model_names():
-        kind = resolve.model_class(name)
+    for name in (*resolve.model_names(), *resolve.ranker_names()):
+        kind = (resolve.model_class if name in resolve.model_names() else resolve.ranker_class)(name)
         text = _wanted(inspect.cleandoc(kind.__doc__ or ""), f"model {name}")
         lines += ["", f"## {name}", "", text, "", f"Settings: [configuration](configuration.md#{name})."]
     return "\n".join(lines)

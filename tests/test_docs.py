@@ -21,10 +21,10 @@ from typer.testing import CliRunner
 import tastemaker.models
 from tastemaker.cli.app import app
 from tastemaker.client import Client
-from tastemaker.resolve import model_names
+from tastemaker.resolve import model_names, ranker_names
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", *(f"docs/tutorials/{name}.md" for name in ("csv", "database", "judge", "own_model", "tune"))]
+PAGES = ["README.md", *(f"docs/tutorials/{name}.md" for name in ("csv", "database", "judge", "own_model", "rank", "tune"))]
 _BLOCK = re.compile(
     r"^(?:<!-- (?P<idle>not run: [^\n]+) -->\n)?```(?P<language>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$",
     re.M | re.S,
@@ -130,7 +130,7 @@ def test_the_quickstart_has_ten_lines_and_the_config_five() -> None:
 
 def test_the_readme_lists_every_model_once() -> None:
     table = (ROOT / "README.md").read_text(encoding="utf-8").split("<!-- models: begin")[1].split("<!-- models: end")[0]
-    assert sorted(re.findall(r"^\| `(\w+)`", table, re.M)) == model_names()
+    assert sorted(re.findall(r"^\| `(\w+)`", table, re.M)) == sorted([*model_names(), *ranker_names()])
 
 
 def test_the_readme_shows_every_folder_and_no_other() -> None:

@@ -20,6 +20,7 @@ VERBS = [
     ["compare"],
     ["recommend"],
     ["similar"],
+    ["predict"],
     ["models"],
     ["runs"],
     ["doctor"],

@@ -2,12 +2,12 @@ from typer.testing import CliRunner
 
 from tastemaker.cli.app import app
 from tastemaker.experiment import doctor
-from tastemaker.resolve import model_names
+from tastemaker.resolve import model_names, ranker_names
 
 
 def test_models_lists_every_model_with_a_word_on_it(shop):
     rows = shop.json("models")["models"]
-    assert [row["name"] for row in rows] == model_names()
+    assert [row["name"] for row in rows] == [*model_names(), *ranker_names()]
     assert all(row["summary"] and row["learns_from"] for row in rows)
     assert {row["name"]: row["source"] for row in rows}["ease"].startswith("Steck 2019")
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -342,7 +343,7 @@ def test_a_path_that_cannot_be_written_is_a_typed_error(tmp_path):
 
 
 def test_whoever_watches_never_sees_half_an_artifact(tmp_path):
-    folder, seen, done = tmp_path / "artifact", set(), threading.Event()
+    folder, seen, done, looks = tmp_path / "artifact", set(), threading.Event(), [0]
 
     def watch() -> None:
         while not done.is_set():
@@ -350,6 +351,7 @@ def test_whoever_watches_never_sees_half_an_artifact(tmp_path):
                 seen.add(tuple(sorted(os.listdir(folder))))
             except FileNotFoundError:
                 seen.add(())
+            looks[0] += 1
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -357,6 +359,9 @@ def test_whoever_watches_never_sees_half_an_artifact(tmp_path):
         for _ in range(5):
             save(recommender("item_knn"), folder)
             folder.rename(tmp_path / "gone")
+            before = looks[0]
+            while looks[0] < before + 2:  # who opened it before it was renamed may still be reading
+                time.sleep(0.001)
             shutil.rmtree(tmp_path / "gone")
     finally:
         done.set()

@@ -43,6 +43,7 @@ add(
     train.compare,
     ask.recommend,
     ask.similar,
+    ask.predict,
     machine.models,
     train.runs,
     machine.doctor,

@@ -1,4 +1,4 @@
-"""`recommend`, `similar`."""
+"""`recommend`, `similar`, `predict`."""
 
 from __future__ import annotations
 
@@ -116,3 +116,40 @@ def print_answer(answer: Answer, title: str = "") -> None:
         print(f"skipped, as not in the vocabulary: {', '.join(map(str, answer.unknown))}")
     if answer.fallback:
         print(f"these come from {answer.fallback}: the model had nothing to go by")
+
+
+@example(
+    "tastemaker predict runs/RUN/artifact rows.csv --out predicted.parquet",
+    "tastemaker predict runs/RUN/artifact rows.csv -k 5 --json",
+)
+def predict(
+    artifact: Artifact,
+    rows: Annotated[str, typer.Argument(metavar="ROWS", help="A file of rows, or URL#table.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.parquet", help="All rows, with a column of probabilities for each label.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="Without --out: rows that are shown, the likeliest first.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Ask a trained ranker how likely each row is: a click, a purchase, or whatever its labels were."""
+    from tastemaker.cli import show
+    from tastemaker.recommend.predictor import load_predictor
+    from tastemaker.recommend.scored import score_file
+
+    predictor = load_predictor(artifact)
+    table, names = score_file(predictor, rows, out)
+    best = table.slice(0, 0) if out is not None else table.take(_highest(table, names[0], k))
+    if as_json:
+        found = {"rows": len(table), "outputs": names, "out": None if out is None else str(out), "best": best.to_pylist()}
+        show.print_json(found)
+    elif out is not None:
+        print(f"{len(table):,} rows in {out}; probabilities in {', '.join(names)}")
+    else:
+        columns = [*names, *(name for name in predictor.encoder.columns)]
+        show.table("", columns, [tuple(row[name] for name in columns) for row in best.to_pylist()], left=0)
+
+
+def _highest(table: Any, name: str, count: int) -> Any:
+    import pyarrow.compute as pc
+
+    return pc.select_k_unstable(table, count, [(name, "descending")]) if len(table) else []

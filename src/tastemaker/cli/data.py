@@ -49,6 +49,7 @@ def import_(
 @example(
     "tastemaker data describe shop",
     "tastemaker data describe events.csv --set split.kind=by_time --set data.min_per_item=5 --json",
+    "tastemaker data describe ranker.toml",
 )
 def describe(
     source: Annotated[
@@ -59,12 +60,22 @@ def describe(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what is in the data and what is wrong with it, also under a split: each problem with its remedy."""
+    """Say what is in the data and what is wrong with it, also under a split: each problem with its remedy.
+
+    Of a ranker's config: what each column of its rows is taken for, as a [features] section to edit, and which fields tell the label.
+    """
     from tastemaker import log
     from tastemaker.cli import show
-    from tastemaker.experiment.explore import explore
+    from tastemaker.experiment.explore import explore, explore_rows, names_ranker
 
     log.configure()
+    if names_ranker(source):
+        found = explore_rows(source, set_ or [])
+        if as_json:
+            show.print_json({"source": source, **found.to_dict()})
+        else:
+            found.print(show.console())
+        return
     imported, quality = explore(source, set_ or [])
     if as_json:
         facts: dict[str, Any] = quality.to_dict()

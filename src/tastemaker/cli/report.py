@@ -74,6 +74,34 @@ def print_report(report: dict[str, Any]) -> None:
         show.console().print(Text(f"note: {note}"))
 
 
+def print_rank_report(report: dict[str, Any]) -> None:
+    """Prints a ranker's metrics beside its baselines, the paired tests of its AUC, the reliability curve, and the notes."""
+    test, rivals = report["test"], report["baselines"]
+    rows = []
+    for name, value in test["metrics"].items():
+        low, high = test["intervals"].get(name, (None, None))
+        spread = "" if low is None else f"{low:.4f}…{high:.4f}"
+        rows.append((name, value, spread, *(rival["test"]["metrics"].get(name) for rival in rivals.values())))
+    columns = ["metric", report["model"], f"{test['confidence']:.0%} interval", *rivals]
+    show.table(f"Test: {test['rows']:,} rows, split {report['protocol']['split']['kind']}", columns, rows)
+    for name, one in (report["comparison"] or {}).items():
+        low, high = one["interval"]
+        print(
+            f"auc: {report['model']} is {-one['value']:+.4f} from {name} ({-high:+.4f} … {-low:+.4f}, p = {one['p_value']:.2g}, DeLong)"
+        )
+    for name, label in test.get("labels", {}).items():
+        lines = [
+            (one["predicted"], one["share"], f"{one['low']:.4f}…{one['high']:.4f}", one["rows"]) for one in label["reliability"]
+        ]
+        print()
+        show.table(f"Reliability of {name}", ["predicted", "observed", "interval", "rows"], lines, left=0)
+    print(
+        f"{report['model']}: {report['epochs']} epochs, {report['train_seconds']:.1f} s of training, at most {report['peak_memory_mb']:,.0f} MB"
+    )
+    for note in report["notes"]:
+        show.console().print(Text(f"note: {note}"))
+
+
 def _verdict(report: dict[str, Any]) -> str:
     """What the paired tests say, in one line: each baseline's corrected p under the metric that chose, or the first."""
     comparison = report["comparison"]

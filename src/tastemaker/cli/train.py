@@ -11,6 +11,7 @@ import typer
 from tastemaker.cli.frame import Json, example
 
 if TYPE_CHECKING:
+    from tastemaker.experiment.rank_config import RankConfig
     from tastemaker.experiment.result import RunResult
     from tastemaker.store.base import Store
 
@@ -23,6 +24,7 @@ ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file.
     "tastemaker train shop.toml --set train.epochs=20 --set model.dim=32 --out runs/small --json",
     "tastemaker train shop.toml --store shop.db --promote",
     "tastemaker train orders.csv --auto --minutes 10",
+    "tastemaker train ranker.toml --out runs/ranker",
 )
 def train(
     config: Annotated[
@@ -54,7 +56,8 @@ def train(
     """Train a model as a config says, judge it beside baselines and save it.
 
     The run is a folder with the resolved config, a record per epoch, the report and the artifact (the saved model).
-    With --store the sources in [data] are left aside.
+    With --store the sources in [data] are left aside. Where [model] names a ranker, it learns from labelled rows (`[data] rows`), and
+    `tastemaker predict` asks it.
 
     With --auto the config names no model, or there is none at all, only events. Simple baselines and deep models are tried within the
     minutes given, those behind are given up early, the best are blended if that helps on the validation side, and the winner alone
@@ -64,7 +67,7 @@ def train(
     from tastemaker.cli import show
     from tastemaker.cli.report import print_report
     from tastemaker.errors import ConfigError
-    from tastemaker.experiment.config import read_config
+    from tastemaker.experiment.rank_config import RankConfig, read_any
     from tastemaker.experiment.run import train_run
 
     log.configure()
@@ -83,7 +86,12 @@ def train(
         _train_auto(config, set_ or [], out, 10.0 if minutes is None else minutes, as_json)
         return
     extra = [f"run.writers={writer!r}".replace("'", '"')] if writer else []
-    resolved = read_config(config, [*(set_ or []), *extra])
+    resolved = read_any(config, [*(set_ or []), *extra])
+    if isinstance(resolved, RankConfig):
+        if store is not None:
+            raise ConfigError(f"--store with the ranker {resolved.model_name!r}", expected="a config with [data] rows alone")
+        _train_ranker(resolved, out, resume, as_json)
+        return
     with contextlib.ExitStack() as stack:
         opened = None
         if store is not None:
@@ -114,6 +122,20 @@ def _enter(store: Store, result: RunResult, name: str, *, promote: bool, as_json
         if not as_json:
             print("promoted")
     return {"version": {"name": version.name, "version": version.version, "state": version.state}}
+
+
+def _train_ranker(config: RankConfig, out: Path | None, resume: bool, as_json: bool) -> None:
+    from tastemaker.cli import show
+    from tastemaker.cli.report import print_rank_report
+    from tastemaker.experiment.ranking import rank_run
+
+    with show.training() as on_record:
+        result = rank_run(config, out, resume=resume, on_record=on_record)
+    if as_json:
+        show.print_json(result.to_dict())
+        return
+    print_rank_report(result.report)
+    print(f"\nrun       {result.folder}\nartifact  {result.artifact}")
 
 
 def _train_auto(source: str, overrides: list[str], out: Path | None, minutes: float, as_json: bool) -> None:

@@ -7,7 +7,7 @@ import re
 from typing import TypedDict
 
 from tastemaker.experiment.fit import is_solved
-from tastemaker.resolve import model_class, model_names
+from tastemaker.resolve import model_class, model_names, ranker_class, ranker_names
 
 _SOURCE = re.compile(r"((?:[A-Z][\w'’-]+(?: [A-Z][\w'’-]+)?(?:, | & | and )?)+(?: et al\.)?,? ?\(?(?:19|20)\d\d)")
 
@@ -23,17 +23,18 @@ class ModelRow(TypedDict):
 
 
 def catalogue() -> list[ModelRow]:
-    """All models, by name."""
+    """All retrieval models by name, then all rankers."""
     rows: list[ModelRow] = []
-    for name in model_names():
-        kind = model_class(name)
+    for name in (*model_names(), *ranker_names()):
+        ranks = name in ranker_names()
+        kind = ranker_class(name) if ranks else model_class(name)
         module = inspect.getmodule(kind)
         first = (inspect.getdoc(module) or "").split("\n")[0]
         found = _SOURCE.search(" ".join((inspect.getdoc(kind) or "").split()))
         rows.append(
             {
                 "name": name,
-                "learns_from": "counts, in one step" if is_solved(kind) else kind.learns_from,
+                "learns_from": "labelled rows" if ranks else "counts, in one step" if is_solved(kind) else kind.learns_from,
                 "summary": first.rstrip("."),
                 "source": found.group(1).replace("(", "") if found else "",
             }

@@ -1,0 +1,300 @@
+"""A run that trains a ranker: from a config to rows, fields, a trained ranker, a report and a predictor, in one folder.
+
+The folder is that of any run (`experiment.run`), with `predictions.arrow` in place of lists: what the ranker and each baseline said of every
+test row, so that runs can be paired.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from tastemaker import __version__
+from tastemaker.data.features.encoded import Features
+from tastemaker.data.features.encoder import FeatureEncoder
+from tastemaker.data.rows import LabelledRows, RowSplit, load_rows
+from tastemaker.data.schema import RowSchema
+from tastemaker.evaluate import labels as judged
+from tastemaker.evaluate.auc import auc, auc_difference, grouped_auc
+from tastemaker.experiment.folder import CHECKPOINT, CONFIG, peak_memory_mb, placed, state_of, write_whole
+from tastemaker.experiment.leaks import leaks
+from tastemaker.experiment.ledger import Ledger
+from tastemaker.experiment.rank_config import RankConfig
+from tastemaker.experiment.result import ARTIFACT, REPORT, RunResult, plain
+from tastemaker.log import logger
+from tastemaker.rankers.base import Ranker
+from tastemaker.recommend.predictor import Predictor
+from tastemaker.resolve import ranker_class
+from tastemaker.settings import Settings
+from tastemaker.train.loop import Record
+from tastemaker.train.row_losses import GROUPED
+from tastemaker.train.rows import RowLoader, RowTrainConfig, train_rows
+
+OnRecord = Callable[[Record], None]
+PREDICTIONS = "predictions.arrow"
+_RATE = "rate"
+"""The baseline that knows the share of positives alone."""
+
+
+def rank_run(
+    config: RankConfig,
+    out: Path | str | None = None,
+    *,
+    resume: bool = False,
+    on_record: OnRecord | None = None,
+    ledger: Ledger | None = None,
+) -> RunResult:
+    """Trains, judges and saves the ranker that a config describes; arguments as those of `train_run`.
+
+    Raises:
+        ConfigError: `out` holds something else, or a run of another config; a setting does not fit the rows.
+        TastemakerError: what any of the parts raises; the ledger then says why the run failed.
+    """
+    ledger = ledger or Ledger()
+    place = placed(config, Path(out) if out else None, resume, ledger)
+    if place.finished:
+        logger.info("run %s is finished already", place.run.id)
+        return RunResult.read(place.folder)
+    with place.working(config, ledger):
+        result, place.figures = _run(config, place.folder, place.run.id, place.resuming, on_record)
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """A split whose rows are numbers."""
+
+    rows: RowSplit
+    encoder: FeatureEncoder
+    features: dict[str, Features]
+    """of each side"""
+
+    @property
+    def classes(self) -> bool:
+        """Whether one label is one of several classes."""
+        return self.rows.train.labels.shape[1] < len(self.rows.outputs)
+
+    @property
+    def schema(self) -> RowSchema:
+        """What a ranker is built from."""
+        return RowSchema(self.encoder.schema, self.rows.outputs)
+
+
+def encoded(config: RankConfig) -> Encoded:
+    """The rows of a config, split and encoded; fields are learned from the training side alone."""
+    rows = load_rows(config.data, config.split, config.base)
+    logger.info("rows: %s", ", ".join(f"{len(side):,} {name}" for name, side in rows.sides.items()))
+    encoder = FeatureEncoder.fit(rows.train.table, config.features, but=rows.not_features)
+    for note in encoder.notes:
+        logger.info("field %s", note)
+    return Encoded(rows, encoder, {name: encoder.encode(side.table) for name, side in rows.sides.items()})
+
+
+def _run(
+    config: RankConfig, folder: Path, run: str, resuming: bool, on_record: OnRecord | None
+) -> tuple[RunResult, dict[str, Any]]:
+    data = encoded(config)
+    found = (
+        [] if data.classes else leaks(data.encoder.schema, data.features["train"], data.rows.train.labels, data.rows.outputs)
+    )
+    notes = [*data.rows.notes, *map(str, found)]
+    for leak in found:
+        logger.warning("leak: %s", leak)
+    kind = ranker_class(config.model_name)
+    chosen = config.train.adapted(kind, len(data.rows.train), classes=data.classes)
+    config = replace(config, features=data.encoder.config, train=chosen)
+    write_whole(folder / CONFIG, config.to_toml())
+
+    trained, seconds, epochs = _fitted(config.model_name, config.model, config.train, data, config, folder, resuming, on_record)
+    predictor = Predictor(trained, data.encoder, classes=data.classes, calibration=config.train.calibrate)
+    validation = predictor.logits(data.features["validation"])
+    predictor.calibrate(validation, data.rows.validation.labels, data.rows.validation.weights)
+    predictor.threshold = _threshold(config, predictor.probabilities(validation), data)
+    said = {"model": predictor.probabilities(predictor.logits(data.features["test"]))}
+    if not data.classes:
+        said |= {_RATE: np.tile(np.nanmean(data.rows.train.labels, axis=0), (len(data.rows.test), 1))}
+    for name in config.evaluate.baselines:
+        if name != config.model_name and not (len(data.rows.outputs) > 1 and not ranker_class(name).many_outputs):
+            logger.info("baseline %s", name)
+            settings = ranker_class(name).Config.parse({})
+            plain_train = RowTrainConfig.parse({"seed": config.train.seed, "device": config.train.device})
+            rival, _, _ = _fitted(name, settings, plain_train, data, config)
+            said[name] = _said(rival, data)
+    test = data.rows.test
+    _save_predictions(folder / PREDICTIONS, said, test, data.rows.outputs)
+    reports = {
+        name: _judged(values, test, data, predictor.threshold, config.evaluate.confidence) for name, values in said.items()
+    }
+    report = plain(
+        {
+            "run": run,
+            "kind": "ranker",
+            "model": config.model_name,
+            "settings": config.to_dict()["model"],
+            "data": {
+                "rows": {name: len(side) for name, side in data.rows.sides.items()},
+                "positives": None if data.classes else {name: _rates(side) for name, side in data.rows.sides.items()},
+                "fields": [vars(field) for field in data.encoder.schema],
+                "read_as": list(data.encoder.notes),
+            },
+            "protocol": {
+                "split": config.to_dict()["split"],
+                "evaluate": config.to_dict()["evaluate"],
+                "threshold": predictor.threshold,
+            },
+            "test": reports.pop("model"),
+            "validation": _judged(
+                predictor.probabilities(validation), data.rows.validation, data, predictor.threshold, config.evaluate.confidence
+            )
+            if len(data.rows.validation)
+            else None,
+            "baselines": {name: {"test": one} for name, one in reports.items()},
+            "comparison": _compared(said, test, data),
+            "notes": notes,
+            "epochs": epochs,
+            "train_seconds": round(seconds, 3),
+            "peak_memory_mb": round(peak_memory_mb(), 1),
+            "versions": {"tastemaker": __version__, "python": platform.python_version(), "torch": torch.__version__},
+            "machine": {"processor": platform.machine(), "threads": torch.get_num_threads()},
+        }
+    )
+    predictor.save(folder / ARTIFACT, metrics={"test": report["test"]["metrics"]}, config=config.to_dict())
+    write_whole(folder / REPORT, json.dumps(report, indent=2, allow_nan=False) + "\n")
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    chosen_by = report["validation"]["metrics"] if report["validation"] else {}
+    figures = {"validation": chosen_by, "test": report["test"]["metrics"], "epochs": epochs, "train_seconds": seconds}
+    return RunResult(folder, report), figures
+
+
+def _fitted(
+    name: str,
+    settings: Settings,
+    train: RowTrainConfig,
+    data: Encoded,
+    config: RankConfig,
+    folder: Path | None = None,
+    resuming: bool = False,
+    on_record: OnRecord | None = None,
+) -> tuple[Ranker, float, int]:
+    """A ranker fitted to the training side: with its best weights, the seconds it took and the epoch they are of."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(train.seed)
+        ranker: Ranker = ranker_class(name)(settings, data.schema)
+    side = data.rows.train
+    loader = RowLoader(data.features["train"], side.labels, side.weights, side.groups, together=train.loss in GROUPED)
+    choose = _chooser(config.evaluate.select, data) if len(data.rows.validation) else None
+    began, epochs = time.perf_counter(), 0
+    checkpoint = folder / CHECKPOINT if folder is not None else None
+    for record in train_rows(ranker, loader, train, validate=choose, checkpoint=checkpoint, resume=resuming):
+        epochs = record.best_epoch or record.epoch
+        if on_record:
+            on_record(record)
+    seconds = time.perf_counter() - began
+    if checkpoint is not None:
+        state = state_of(checkpoint)
+        epochs, seconds = state["best_epoch"] or state["epoch"], state["seconds"]
+    return ranker.cpu(), seconds, epochs
+
+
+def _chooser(metric: str, data: Encoded) -> Callable[[Ranker], float]:
+    """The validation metric, higher is better, of the first label."""
+    side, features = data.rows.validation, data.features["validation"]
+
+    def choose(ranker: Ranker) -> float:
+        said = Predictor(ranker, data.encoder, classes=data.classes)
+        found = said.probabilities(said.logits(features))
+        if data.classes:
+            return -judged.class_log_loss(side.labels[:, 0].astype(np.int64), found)
+        known = ~np.isnan(side.labels[:, 0])
+        label, probability = side.labels[known, 0], found[known, 0]
+        weights = None if side.weights is None else side.weights[known]
+        if metric == "log_loss":
+            return -judged.log_loss(label, probability, weights)
+        if metric == "grouped_auc" and side.groups is not None:
+            return grouped_auc(label, probability, side.groups[known]).value
+        return auc(label, probability, weights)
+
+    return choose
+
+
+def _said(ranker: Ranker, data: Encoded) -> np.ndarray:
+    plainly = Predictor(ranker, data.encoder, classes=data.classes)
+    return plainly.probabilities(plainly.logits(data.features["test"]))
+
+
+def _threshold(config: RankConfig, validation: np.ndarray, data: Encoded) -> float | None:
+    wish = config.evaluate.threshold
+    if data.classes or wish is None or isinstance(wish, float):
+        return wish if isinstance(wish, float) else None
+    known = ~np.isnan(data.rows.validation.labels[:, 0])
+    return judged.best_threshold(data.rows.validation.labels[known, 0], validation[known, 0], wish)
+
+
+def _judged(said: np.ndarray, side: LabelledRows, data: Encoded, threshold: float | None, confidence: float) -> dict[str, Any]:
+    """Metrics and intervals; of several labels each with its name behind, such as auc/click."""
+    if data.classes:
+        places = side.labels[:, 0].astype(np.int64)
+        values = _worth(data.rows.outputs)
+        metrics = {
+            "log_loss": judged.class_log_loss(places, said),
+            "accuracy": float((said.argmax(1) == places).mean()),
+            "rmse": judged.class_rmse(places, said, values),
+        }
+        return {"metrics": metrics, "intervals": {}, "rows": len(side), "confidence": confidence}
+    found: dict[str, Any] = {"metrics": {}, "intervals": {}, "rows": len(side), "confidence": confidence, "labels": {}}
+    for place, name in enumerate(data.rows.outputs):
+        known = ~np.isnan(side.labels[:, place])
+        groups = None if side.groups is None else side.groups[known]
+        one = judged.judge_labels(
+            side.labels[known, place],
+            said[known, place],
+            groups=groups,
+            threshold=threshold if place == 0 else None,
+            confidence=confidence,
+        )
+        behind = f"/{name}" if len(data.rows.outputs) > 1 else ""
+        found["metrics"] |= {key + behind: value for key, value in one.metrics.items()}
+        found["intervals"] |= {key + behind: list(bounds) for key, bounds in one.intervals.items()}
+        found["labels"][name] = one.to_dict()
+    return found
+
+
+def _worth(outputs: tuple[str, ...]) -> np.ndarray | None:
+    """The classes as numbers, such as stars, where all of them are."""
+    try:
+        return np.array([float(name) for name in outputs])
+    except ValueError:
+        return None
+
+
+def _rates(side: LabelledRows) -> list[float]:
+    return np.nanmean(side.labels, axis=0).tolist() if len(side) else []
+
+
+def _compared(said: dict[str, np.ndarray], side: LabelledRows, data: Encoded) -> dict[str, Any] | None:
+    """Of the first label: how much higher the ranker's AUC is than each baseline's on the same rows (DeLong)."""
+    if data.classes or len(said) < 2:
+        return None
+    known = ~np.isnan(side.labels[:, 0])
+    label, own = side.labels[known, 0], said["model"][known, 0]
+    return {
+        name: vars(auc_difference(label, own, values[known, 0]))
+        for name, values in said.items()
+        if name not in ("model", _RATE)
+    }
+
+
+def _save_predictions(path: Path, said: dict[str, np.ndarray], side: LabelledRows, outputs: tuple[str, ...]) -> None:
+    columns: dict[str, Any] = {f"label/{place}": column for place, column in enumerate(side.labels.T)}
+    columns |= {f"{name}/{output}": values[:, place] for name, values in said.items() for place, output in enumerate(outputs)}
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, (table := pa.table(columns)).schema) as writer:
+        writer.write_table(table)

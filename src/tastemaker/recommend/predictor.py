@@ -1,0 +1,207 @@
+"""Predictor: a trained ranker made usable - rows as people write them in, probabilities out - and kept as a sealed folder.
+
+```
+manifest.json         what it is, what made it, and the size and sha256 of every other file
+weights.safetensors   the ranker's parameters and buffers, and those of its calibration
+features.arrow        what each column means
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from pydantic import Field
+from safetensors.torch import save_file
+from torch import nn
+
+from tastemaker.data.features.encoded import Features
+from tastemaker.data.features.encoder import FeatureEncoder
+from tastemaker.data.schema import RowSchema
+from tastemaker.errors import ArtifactError, ConfigError, DataError
+from tastemaker.nn.calibration import Isotonic, Platt
+from tastemaker.nn.rows import Rows
+from tastemaker.rankers.base import Ranker
+from tastemaker.recommend.artifact import ModelFacts
+from tastemaker.recommend.sealed import (
+    MANIFEST,
+    FileFacts,
+    check_files,
+    damaged,
+    load_weights,
+    opening,
+    read_facts,
+    seal,
+    tensors_of,
+)
+from tastemaker.resolve import ranker_class
+from tastemaker.settings import Settings
+
+FORMAT = 1
+"""The format written, and the newest that can be read."""
+
+_WEIGHTS, _FEATURES = "weights.safetensors", "features.arrow"
+_FILES = (_WEIGHTS, _FEATURES)
+_BATCH = 8192
+_CALIBRATIONS: dict[str, Any] = {"platt": Platt, "isotonic": Isotonic}
+
+
+class PredictorManifest(Settings):
+    """What a predictor's folder says of itself."""
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    format: int
+    created: str
+    tastemaker: str
+    torch: str
+    ranker: ModelFacts
+    outputs: tuple[str, ...]
+    classes: bool
+    calibration: str | None
+    threshold: float | None
+    metrics: dict[str, Any]
+    config: dict[str, Any]
+    files: dict[str, FileFacts]
+
+
+class Predictor:
+    """A ranker with its fields: `predict` takes a table or a list of dicts; everything else is derived from it."""
+
+    def __init__(
+        self,
+        ranker: Ranker,
+        encoder: FeatureEncoder,
+        *,
+        classes: bool = False,
+        calibration: str | None = None,
+        threshold: float | None = None,
+    ) -> None:
+        self.ranker, self.encoder, self.classes, self.calibration = ranker.eval(), encoder, classes, calibration
+        self.outputs = ranker.schema.outputs
+        self.threshold = threshold
+        """from which probability of the first label on a row is acted upon; None where nothing was chosen"""
+        kind = _CALIBRATIONS.get(calibration or "")
+        self._calibrated = nn.ModuleList(kind() for _ in self.outputs) if kind is not None and not classes else nn.ModuleList()
+
+    def calibrate(self, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> None:
+        """Fits the calibration of each label on held-out rows: logits and labels (rows, outputs), NaN where not known."""
+        for place, module in enumerate(self._calibrated):
+            known = ~np.isnan(labels[:, place])
+            share = None if weights is None else torch.from_numpy(weights[known])
+            module.solve(torch.from_numpy(logits[known, place]), torch.from_numpy(labels[known, place]), share)  # type: ignore[operator]
+
+    @torch.no_grad()
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """float64 (rows, outputs): of each label, or of each class."""
+        given = torch.from_numpy(np.ascontiguousarray(logits))
+        if self.classes:
+            return given.double().softmax(1).numpy()
+        if not self._calibrated:
+            return given.double().sigmoid().numpy()
+        return np.stack(
+            [module(column).double().numpy() for module, column in zip(self._calibrated, given.unbind(1), strict=True)], axis=1
+        )
+
+    @torch.no_grad()
+    def logits(self, features: Features) -> np.ndarray:
+        """float32 (rows, outputs) of encoded rows."""
+        device = next(self.ranker.parameters()).device
+        parts = [
+            self.ranker(Rows.of(features.take(np.arange(start, min(start + _BATCH, len(features))))).to(device))
+            .float()
+            .cpu()
+            .numpy()
+            for start in range(0, len(features), _BATCH)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.outputs)), np.float32)
+
+    def predict(self, rows: pa.Table | Sequence[Mapping[str, Any]]) -> pa.Table:
+        """A column of probabilities for each label or class, a row for each row.
+
+        A column that rows do not have is a missing value in all of them where rows are dicts; a table must have every column.
+
+        Raises:
+            DataError: a column is not there, or does not hold what it is said to.
+        """
+        table = rows if isinstance(rows, pa.Table) else self._tabled(rows)
+        found = self.probabilities(self.logits(self.encoder.encode(table)))
+        return pa.table(dict(zip(self.outputs, found.T, strict=True)))
+
+    def _tabled(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+        columns = {}
+        for name in self.encoder.columns:
+            try:
+                columns[name] = pa.array([row.get(name) for row in rows])
+            except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+                raise DataError(f"values of {name!r}: {error}", expected="values of one type in a field") from None
+        return pa.table(columns)
+
+    def save(
+        self, folder: Path | str, *, metrics: Mapping[str, Any] | None = None, config: Mapping[str, Any] | None = None
+    ) -> Path:
+        """Writes the folder, whole or not at all, and returns it; a predictor already there is replaced.
+
+        Raises:
+            ArtifactError: the folder holds something else, cannot be written, or the weights are not finite.
+        """
+        name = type(self.ranker).__module__.rpartition(".")[2]
+        facts = {
+            "format": FORMAT,
+            "ranker": {"name": name, "config": self.ranker.config.model_dump(mode="json")},
+            "outputs": list(self.outputs),
+            "classes": self.classes,
+            "calibration": self.calibration,
+            "threshold": self.threshold,
+            "metrics": metrics or {},
+            "config": config or {},
+        }
+        files: dict[str, Callable[[Path], None]] = {
+            _WEIGHTS: partial(save_file, tensors_of(self._whole())),
+            _FEATURES: self.encoder.save,
+        }
+        return seal(folder, files, facts, "a predictor")
+
+    def _whole(self) -> nn.ModuleDict:
+        return nn.ModuleDict({"ranker": self.ranker, "calibration": self._calibrated})
+
+
+def is_predictor(folder: Path | str) -> bool:
+    """Whether a sealed folder holds a predictor, not a recommender."""
+    return (Path(folder) / _FEATURES).is_file()
+
+
+def load_predictor(folder: Path | str) -> Predictor:
+    """Opens a predictor's folder.
+
+    Raises:
+        ArtifactError: it is none, or damaged, incomplete, inconsistent, or written by a newer version.
+    """
+    folder = Path(folder)
+    facts = read_facts(folder, FORMAT)
+    try:
+        manifest = PredictorManifest.parse(facts)
+    except ConfigError as error:
+        raise (damaged(MANIFEST, str(error)) if is_predictor(folder) else _no_predictor(folder)) from None
+    check_files(folder, manifest.files, _FILES)
+    with opening(folder):
+        encoder = FeatureEncoder.load(folder / _FEATURES)
+        cls = ranker_class(manifest.ranker.name)
+        with torch.random.fork_rng(devices=[]):
+            ranker = cls(cls.Config.parse(manifest.ranker.config, "model"), RowSchema(encoder.schema, manifest.outputs))
+        found = Predictor(
+            ranker, encoder, classes=manifest.classes, calibration=manifest.calibration, threshold=manifest.threshold
+        )
+        load_weights(found._whole(), folder / _WEIGHTS)
+    return found
+
+
+def _no_predictor(folder: Path) -> ArtifactError:
+    return ArtifactError(
+        f"{str(folder)!r} holds no predictor", expected="the artifact of a ranker", hint="`tastemaker train` makes one"
+    )
