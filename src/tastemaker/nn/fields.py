@@ -25,6 +25,8 @@ class FieldVectors(nn.Module):
 
     starts: Tensor
     """int32 (categories,): the table row at which each field's codes begin"""
+    first: dict[str, int]
+    """the same by name, of bags and sequences too, and of fields left out that share another's rows"""
 
     def __init__(self, schema: RowSchema, dim: int, *, init: float = 0.01, without: tuple[str, ...] = ()) -> None:
         super().__init__()
@@ -43,6 +45,7 @@ class FieldVectors(nn.Module):
         fields = [field for field in schema.fields if field.name not in without]
         shared = {field.shares for field in fields}
         held = [field for field in schema.of("category") if field.name not in without or field.name in shared]
+        sharing = [field for field in schema.of("bag", "sequence") if field.shares]
         schema = RowSchema(tuple(fields), schema.outputs)
         many = schema.of("bag", "sequence")
         place, starts = 0, {}
@@ -53,6 +56,7 @@ class FieldVectors(nn.Module):
             "starts", torch.tensor([starts[field.name] for field in schema.of("category")], dtype=torch.int32), persistent=False
         )
         self.many = [starts[field.shares or field.name] for field in many]
+        self.first = starts | {field.name: starts[str(field.shares)] for field in sharing if field.shares in starts}
         self.table = nn.Embedding(max(1, place), dim, sparse=place >= _SPARSE_FROM)
         numbers, vectors = len(schema.of("number")), schema.of("vector")
         self.slope, self.level, self.missing = (nn.Parameter(torch.empty(numbers, dim)) for _ in range(3))

@@ -8,9 +8,10 @@ from typing import Literal
 
 from torch import nn
 
+from tastemaker.nn.dice import Dice
 from tastemaker.nn.dropout import Dropout
 
-Activation = Literal["relu", "gelu", "silu", "tanh", "prelu"]
+Activation = Literal["relu", "gelu", "silu", "tanh", "prelu", "dice"]
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": partial(nn.ReLU, inplace=True),
     "gelu": nn.GELU,
@@ -18,6 +19,12 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
     "prelu": nn.PReLU,
 }
+"""Those that need not know how wide a layer is; "dice" does."""
+
+
+def activated(activation: Activation, width: int) -> nn.Module:
+    """The activation of a layer of that width."""
+    return Dice(width) if activation == "dice" else ACTIVATIONS[activation]()
 
 
 def mlp(
@@ -35,7 +42,7 @@ def mlp(
         layers.append(nn.Linear(size, width))
         if batch_norm:
             layers.append(nn.BatchNorm1d(width))
-        layers.append(ACTIVATIONS[activation]())
+        layers.append(activated(activation, width))
         if dropout:
             layers.append(Dropout(dropout))
         size = width

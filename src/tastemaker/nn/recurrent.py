@@ -88,6 +88,80 @@ class Recurrent(nn.Module):
         return tokens
 
 
+class AUGRU(nn.Module):
+    """A gated recurrent unit that a token moves as far as it is attended to (Zhou et al. 2019, "Deep interest evolution network", eq. 15 and 16).
+
+    h ← (1 - w u) h + w u n, with w the token's attention and r, u, n as r, 1 - z, n of `gru`. A token without attention changes nothing; where no
+    attention is given, w = 1. States of a dozen numbers are common here, so a step's numbers lie side by side by number, not by row.
+    """
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.inputs = nn.Linear(dim, 3 * hidden)
+        self.states = nn.Parameter(torch.empty(3 * hidden, hidden))
+        self.reset = nn.Parameter(torch.zeros(hidden))
+        for gate in self.states.split(hidden):
+            nn.init.orthogonal_(gate)
+
+    def forward(self, tokens: Tensor, attention: Tensor | None, steps: Steps) -> Tensor:
+        """(tokens, dim) and (tokens,) → (tokens, hidden): the state after each token."""
+        weights = self.inputs.weight, self.inputs.bias, self.states, self.reset
+        states: Tensor = _AUGRU.apply(tokens, attention, *weights, steps)
+        return states
+
+
+class _AUGRU(torch.autograd.Function):
+    """Gates in the order r, u, n; a column a token, in steps."""
+
+    @staticmethod
+    def forward(ctx, tokens, attention, reads, bias, weight, reset, steps):  # type: ignore[no-untyped-def]
+        size, counts = weight.shape[1], steps.counts
+        tokens = tokens.index_select(0, steps.to_steps)
+        attention = None if attention is None else attention.index_select(0, steps.to_steps)
+        inputs = torch.addmm(bias.unsqueeze(1), reads, tokens.T)
+        gates, n = inputs[: 2 * size], inputs[2 * size :]
+        told, states = torch.empty_like(n), torch.empty_like(n)
+        state, reset = states.new_zeros(size, counts[0] if counts else 0), reset.unsqueeze(1)
+        of_gates, of_new = weight[: 2 * size], weight[2 * size :]
+        moves = [None] * len(counts) if attention is None else attention.split(counts)
+        parts = (part.split(counts, 1) for part in (gates, gates[:size], gates[size:], n, told, states))
+        for w, gate, r, u, new, said, after in zip(moves, *parts, strict=True):
+            state = state[:, : after.shape[1]]
+            gate.add_(of_gates @ state).sigmoid_()
+            torch.addmm(reset, of_new, state, out=said)
+            new.addcmul_(r, said).tanh_()
+            state = torch.lerp(state, new, u if w is None else u * w, out=after)
+        ctx.save_for_backward(tokens, attention, inputs, told, states, reads, weight)
+        ctx.steps = steps
+        return _turned(states).index_select(0, steps.to_tokens)
+
+    @staticmethod
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        (tokens, attention, inputs, told, states, reads, weight), steps = ctx.saved_tensors, ctx.steps
+        size, counts, backwards = weight.shape[1], steps.counts, _turned(weight)
+        r, u, n = inputs.split(size)
+        before = torch.cat(
+            [states.new_zeros(size, states.shape[1] - len(steps.earlier)), states.index_select(1, steps.earlier)], 1
+        )
+        gradient = _turned(gradient.index_select(0, steps.to_steps))
+        moved = u if attention is None else u * attention
+        slope, gained = moved * (1 - n * n), (n - before) * u
+        turned = gained * (1 - u) if attention is None else gained * (1 - u) * attention
+        slopes = torch.stack([slope * told * r * (1 - r), turned, slope * r])
+        pushed, carry = torch.empty_like(slopes), gradient[:, :0]
+        parts = (part.split(counts, -1) for part in (gradient, 1 - moved, slopes, pushed))
+        for part, kept, factor, push in list(zip(*parts, strict=True))[::-1]:
+            part[:, : carry.shape[1]] += carry
+            torch.mul(factor, part, out=push)
+            carry = torch.addmm(part * kept, backwards, push.reshape(3 * size, -1))
+        pushed = pushed.view(3 * size, -1)
+        attended = None if attention is None else (gradient * gained).sum(0).index_select(0, steps.to_tokens)
+        of_weight, of_reset = (before @ pushed.T).T, pushed[2 * size :].sum(1)
+        pushed[2 * size :] = gradient * slope
+        read = _turned(reads.T @ pushed).index_select(0, steps.to_tokens)
+        return read, attended, pushed @ tokens, pushed.sum(1), of_weight, of_reset, None
+
+
 class _GRU(torch.autograd.Function):
     """Gates in the order r, z, n."""
 

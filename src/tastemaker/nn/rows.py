@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,10 +31,10 @@ class Rows:
     def of(cls, features: Features) -> Rows:
         """The same rows; arrays are shared, not copied, where they may be."""
         return cls(
-            torch.from_numpy(features.codes),
-            torch.from_numpy(features.numbers),
-            tuple(torch.from_numpy(vector) for vector in features.vectors),
-            tuple((torch.from_numpy(bag.codes), torch.from_numpy(bag.offsets)) for bag in features.bags),
+            _tensor(features.codes),
+            _tensor(features.numbers),
+            tuple(map(_tensor, features.vectors)),
+            tuple((_tensor(bag.codes), _tensor(bag.offsets)) for bag in features.bags),
         )
 
     def to(self, device: torch.device | str) -> Rows:
@@ -44,3 +45,8 @@ class Rows:
             tuple(vector.to(device) for vector in self.vectors),
             tuple((codes.to(device), offsets.to(device)) for codes, offsets in self.bags),
         )
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """The array's numbers; copied where they may not be written to, which torch cannot promise."""
+    return torch.from_numpy(array if array.flags.writeable else array.copy())

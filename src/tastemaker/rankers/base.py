@@ -5,12 +5,14 @@ from __future__ import annotations
 import abc
 from typing import Any, ClassVar
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from tastemaker.data.schema import RowSchema
 from tastemaker.errors import ConfigError
 from tastemaker.nn.fields import FieldVectors
+from tastemaker.nn.histories import Past, find_histories
 from tastemaker.nn.mlp import Activation, mlp
 from tastemaker.nn.rows import Rows
 from tastemaker.nn.sparse import SizedByData
@@ -59,6 +61,10 @@ class Ranker(SizedByData, abc.ABC):
     def forward(self, rows: Rows) -> Tensor:
         """Logits, float32 (rows, outputs): higher is likelier."""
 
+    def penalty(self) -> Tensor | None:
+        """What training adds to the loss of the rows read last, in training mode, a scalar; None: nothing. To be asked once a step."""
+        return None
+
     def tables(self) -> list[Tensor]:
         """The embedding tables, which `train.embedding_l2` decays."""
         return [module.table.weight for module in self.modules() if isinstance(module, FieldVectors)]
@@ -76,4 +82,58 @@ class DeepConfig(Settings):
 
     def perceptron(self, size: int, outputs: int | None = None) -> nn.Sequential:
         """The perceptron that these settings describe, of `size` inputs; with `outputs` a linear map behind it."""
-        return mlp(size, self.hidden, outputs, activation=self.activation, dropout=self.dropout, batch_norm=self.batch_norm)
+        return mlp(size, self.hidden, outputs, **self.layer_options)
+
+    @property
+    def layer_options(self) -> dict[str, Any]:
+        """What `mlp` wants to know of layers, beside their widths."""
+        return {"activation": self.activation, "dropout": self.dropout, "batch_norm": self.batch_norm}
+
+
+class HistoryConfig(DeepConfig):
+    """Settings that rankers share which read a history in view of the candidate."""
+
+    hidden: tuple[int, ...] = Field((200, 80), min_length=1, description="widths of the perceptron's layers")
+    history: tuple[str, ...] = Field(
+        (), description="sequences that are read as histories; default: all that share a category's vocabulary"
+    )
+
+
+class HistoryRanker(Ranker):
+    """Base of rankers that read histories in view of the candidate: MLP([v_1; …; v_F; interest of each history]).
+
+    A history is a "sequence" field that shares the vocabulary of a category, which is the candidate; both have one table. It is not among the fields
+    v_1 … v_F; all other sequences and bags are, as means. Histories that lie side by side, such as items and their brands, are read each by
+    itself, where the papers make one event of them.
+    """
+
+    class Config(HistoryConfig):
+        """Settings of the ranker; each file defines its own."""
+
+    many_outputs = True
+    train_defaults: ClassVar = {"learning_rate": 0.001}
+    interests: ClassVar[int] = 1
+    """vectors that `interest` puts side by side"""
+
+    def __init__(self, config: HistoryConfig, schema: RowSchema, *, but: tuple[str, ...] = ()) -> None:
+        """`but`: sequences that are no histories, unless the config says so."""
+        super().__init__(config, schema)
+        self.histories = find_histories(schema, config.history, but=but)
+        self.vectors = FieldVectors(
+            schema, config.dim, init=config.init, without=tuple(history.name for history in self.histories)
+        )
+        read = self.vectors.num_fields + self.interests * len(self.histories)
+        self.deep = config.perceptron(read * config.dim, len(schema.outputs))
+
+    @abc.abstractmethod
+    def interest(self, place: int, past: Past, rows: Rows) -> Tensor:
+        """What the history at `place` of `self.histories` says about the candidates: float32 (rows, interests · dim)."""
+
+    def forward(self, rows: Rows) -> Tensor:
+        fields = self.vectors(rows)
+        found = [fields.flatten(1)]
+        for place, history in enumerate(self.histories):
+            codes, offsets = rows.bags[history.bag]
+            past = Past(codes + self.vectors.first[history.name], offsets, fields[:, history.target])
+            found.append(self.interest(place, past, rows))
+        return self.deep(torch.cat(found, 1))

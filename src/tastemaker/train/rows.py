@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from tastemaker.data.features.encoded import Features
-from tastemaker.errors import DataError
+from tastemaker.errors import ConfigError, DataError
 from tastemaker.nn.rows import Rows
 from tastemaker.rankers.base import Ranker
 from tastemaker.train import row_losses
@@ -22,6 +22,7 @@ from tastemaker.train.config import LoopConfig, Precision
 from tastemaker.train.devices import pick_device, pick_dtype
 from tastemaker.train.loop import Record, epochs
 from tastemaker.train.optim import LazyAdam
+from tastemaker.train.task_weights import GradNorm, Uncertainty, Weighed, Weighting
 
 
 class RowTrainConfig(LoopConfig):
@@ -32,6 +33,12 @@ class RowTrainConfig(LoopConfig):
     )
     gamma: float = Field(2.0, ge=0, description="of focal: how little rows that are predicted well count")
     task_weights: tuple[float, ...] = Field((), description="what each label's loss counts, in order; default: 1 each")
+    task_weighting: Weighting = Field(
+        "fixed", description="uncertainty or gradnorm: what labels count against each other is learned"
+    )
+    gradnorm_alpha: float = Field(
+        1.5, ge=0, description="of gradnorm: how much more a label counts that lags behind; 0: no more"
+    )
     embedding_l2: float = Field(0.0, ge=0, description="L2 penalty on the tables of field vectors and weights")
     batch_rows: int | None = Field(None, ge=1, description="rows a step")
     patience: int | None = Field(2, ge=1, description="validations without a better metric before stopping")
@@ -46,6 +53,10 @@ class RowTrainConfig(LoopConfig):
             raise ValueError(f"loss to be one of {', '.join(row_losses.NAMES)}, not {self.loss!r}")
         if "gamma" in self.model_fields_set and self.loss != "focal" and self.gamma != 2.0:
             raise ValueError(f"loss to be focal where gamma is set, not {self.loss or 'left open'}")
+        if self.task_weighting != "gradnorm" and self.gradnorm_alpha != 1.5:
+            raise ValueError(f"task_weighting to be gradnorm where gradnorm_alpha is set, not {self.task_weighting}")
+        if self.task_weighting == "gradnorm" and self.task_weights:
+            raise ValueError("no task_weights: gradnorm finds them")
         if self.optimizer not in ("adam", "adamw"):
             raise ValueError(f"optimizer to be adam for rankers, not {self.optimizer}")
         if self.calibrate not in (None, "platt", "isotonic"):
@@ -160,28 +171,33 @@ def train_rows(
             raise DataError(
                 f"the label {name!r} has one value in all {loader.num_targets:,} training rows", expected="both values"
             )
+    if config.task_weighting != "fixed" and loader.labels.shape[1] < 2:
+        raise ConfigError(
+            f"train.task_weighting = {config.task_weighting} with one label",
+            expected="several labels to weigh",
+            hint="leave task_weighting out",
+        )
     assert config.batch_rows and config.learning_rate
     if config.threads:
         torch.set_num_threads(config.threads)
     device = pick_device(config.device)
     ranker.to(device)
     tables = ranker.tables()
+    weighting = _weighting(ranker, config)
+    trained = ranker if weighting is None else Weighed(ranker, weighting.to(device))
     known = {id(table) for table in tables}
-    optimizer = LazyAdam(
-        [
-            {
-                "params": [weight for weight in ranker.parameters() if id(weight) not in known],
-                "weight_decay": config.weight_decay,
-            },
-            {"params": tables, "weight_decay": config.embedding_l2},
-        ],
-        lr=config.learning_rate,
-        betas=config.betas,
-    )
+    others = [weight for weight in ranker.parameters() if id(weight) not in known]
+    groups: list[dict[str, Any]] = [
+        {"params": others, "weight_decay": config.weight_decay},
+        {"params": tables, "weight_decay": config.embedding_l2},
+    ]
+    if isinstance(weighting, Uncertainty):
+        groups.append({"params": list(weighting.parameters())})
+    optimizer = LazyAdam(groups, lr=config.learning_rate, betas=config.betas)
     yield from epochs(
-        ranker,
+        trained,
         loader,
-        _StepLoss(ranker, config, device, classes=classes),
+        _StepLoss(ranker, config, device, weighting, classes=classes),
         optimizer,
         config,
         device,
@@ -193,31 +209,58 @@ def train_rows(
     )
 
 
-class _StepLoss:
-    """The loss of a batch: the weighted sum of its labels' losses, each over the rows whose label is known."""
+def _weighting(ranker: Ranker, config: RowTrainConfig) -> Uncertainty | GradNorm | None:
+    labels = len(ranker.schema.outputs)
+    if config.task_weighting == "uncertainty":
+        return Uncertainty(config.task_weights or (1.0,) * labels)
+    if config.task_weighting == "gradnorm":
+        return GradNorm(labels, ranker.tables(), config.gradnorm_alpha)
+    return None
 
-    def __init__(self, ranker: Ranker, config: RowTrainConfig, device: torch.device, *, classes: bool) -> None:
-        self.ranker, self.config, self.classes = ranker, config, classes
+
+class _StepLoss:
+    """The loss of a batch: the weighted sum of its labels' losses, each over the rows whose label is known, and the ranker's penalty."""
+
+    def __init__(
+        self,
+        ranker: Ranker,
+        config: RowTrainConfig,
+        device: torch.device,
+        weighting: Uncertainty | GradNorm | None = None,
+        *,
+        classes: bool,
+    ) -> None:
+        self.ranker, self.config, self.weighting, self.classes = ranker, config, weighting, classes
         self.device, self.dtype = device.type, pick_dtype(config.precision, device)
 
     def __call__(self, batch: RowBatch) -> Tensor:
         with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             logits = self.ranker(batch.rows)
-        logits = logits.float()
+        loss, penalty = self._of_labels(logits.float(), batch), self.ranker.penalty()
+        return loss if penalty is None else loss + penalty
+
+    def _of_labels(self, logits: Tensor, batch: RowBatch) -> Tensor:
         if self.classes:
             return row_losses.classes(logits, batch.labels[:, 0].long(), batch.weights)
+        parts = zip(logits.unbind(1), batch.labels.unbind(1), strict=True)
+        losses = [self._of_label(logit, label, batch) for logit, label in parts]
+        if all(loss is None for loss in losses):
+            return logits.sum() * 0.0
+        if self.weighting is not None:
+            return self.weighting(losses)
         total = logits.new_zeros(())
         weights = self.config.task_weights or (1.0,) * logits.shape[1]
-        for logit, label, weight in zip(logits.unbind(1), batch.labels.unbind(1), weights, strict=True):
-            total = total + weight * self._of_label(logit, label, batch)
+        for loss, weight in zip(losses, weights, strict=True):
+            if loss is not None:
+                total = total + weight * loss
         return total
 
-    def _of_label(self, logits: Tensor, labels: Tensor, batch: RowBatch) -> Tensor:
+    def _of_label(self, logits: Tensor, labels: Tensor, batch: RowBatch) -> Tensor | None:
         config, known = self.config, ~labels.isnan()
         weights, groups = batch.weights, batch.groups
         if not bool(known.all()):
             if not bool(known.any()):
-                return logits.sum() * 0.0
+                return None
             logits, labels = logits[known], labels[known]
             weights, groups = (None if part is None else part[known] for part in (weights, groups))
         if config.loss == "bce":
