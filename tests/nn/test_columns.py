@@ -27,6 +27,12 @@ def penalty(some: sp.csr_matrix) -> np.ndarray:
     return denoising_penalty(some, 2.0, 0.2)
 
 
+def test_items_for_which_a_single_one_may_speak_have_their_weight() -> None:
+    pairs = sp.csr_matrix(np.kron(np.eye(2), np.ones((3, 2))).astype(np.float32))  # items 0 and 1 go together, and 2 and 3
+    found = sparse_regression(pairs, np.full(4, 1, np.float32), ridge, neighbours=5, rounds=2).toarray()
+    np.testing.assert_allclose(found, np.kron(np.eye(2), [[0, 0.75], [0.75, 0]]), rtol=1e-6)
+
+
 @pytest.mark.parametrize("block", [1 << 24, 300])
 def test_with_every_item_allowed_a_ridge_is_the_dense_solution(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(columns, "_CELLS", block)

@@ -144,6 +144,8 @@ def _solved(gram: sp.csr_matrix, support: sp.csr_matrix, curvature: np.ndarray, 
 
 def _at(matrix: sp.csr_matrix, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """float32, the shape of rows and columns: the cells there."""
+    if not rows.size:  # scipy answers no places with a sparse matrix
+        return np.zeros(rows.shape, np.float32)
     return np.asarray(matrix[rows.ravel(), columns.ravel()], dtype=np.float32).reshape(rows.shape)
 
 
