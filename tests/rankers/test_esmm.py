@@ -50,8 +50,7 @@ def test_extreme_probabilities_keep_their_logits_and_gradients() -> None:
     factors = ranker.factors(rows)
     assert factors.abs().max() > 50
     found = ranker(rows)
-    wide = factors.detach().to(torch.longdouble) if hasattr(torch, "longdouble") else factors.detach().double().numpy()
-    ones, others = np.asarray(wide, dtype=np.longdouble).T
+    ones, others = factors.detach().numpy().astype(np.longdouble).T
     failing = np.exp(-ones) / (1 + np.exp(-ones)) + np.exp(-others) / (1 + np.exp(-ones)) / (1 + np.exp(-others))
     wanted = -np.log1p(np.exp(-ones)) - np.log1p(np.exp(-others)) - np.log(failing)
     np.testing.assert_allclose(found[:, 1].detach().numpy(), wanted.astype(np.float64), rtol=1e-4, atol=1e-4)
