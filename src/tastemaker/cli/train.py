@@ -13,6 +13,7 @@ from tastemaker.cli.frame import Json, example
 if TYPE_CHECKING:
     from tastemaker.experiment.rank_config import RankConfig
     from tastemaker.experiment.result import RunResult
+    from tastemaker.experiment.stage_config import StageConfig
     from tastemaker.store.base import Store
 
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override a setting; may be repeated.")]
@@ -67,8 +68,10 @@ def train(
     from tastemaker.cli import show
     from tastemaker.cli.report import print_report
     from tastemaker.errors import ConfigError
-    from tastemaker.experiment.rank_config import RankConfig, read_any
+    from tastemaker.experiment.any_config import read_any
+    from tastemaker.experiment.rank_config import RankConfig
     from tastemaker.experiment.run import train_run
+    from tastemaker.experiment.stage_config import StageConfig
 
     log.configure()
     if store is None and (promote or name is not None):
@@ -91,6 +94,13 @@ def train(
         if store is not None:
             raise ConfigError(f"--store with the ranker {resolved.model_name!r}", expected="a config with [data] rows alone")
         _train_ranker(resolved, out, resume, as_json)
+        return
+    if isinstance(resolved, StageConfig):
+        if store is not None or writer:
+            raise ConfigError(
+                f"{'--store' if store is not None else '--writer'} with [sources]", expected="[data] events alone"
+            )
+        _train_stages(resolved, out, resume, as_json)
         return
     with contextlib.ExitStack() as stack:
         opened = None
@@ -135,6 +145,21 @@ def _train_ranker(config: RankConfig, out: Path | None, resume: bool, as_json: b
         show.print_json(result.to_dict())
         return
     print_rank_report(result.report)
+    print(f"\nrun       {result.folder}\nartifact  {result.artifact}")
+
+
+def _train_stages(config: StageConfig, out: Path | None, resume: bool, as_json: bool) -> None:
+    from tastemaker.cli import show
+    from tastemaker.cli.report import print_report, print_retrieval
+    from tastemaker.experiment.two_stage import stage_run
+
+    with show.training() as on_record:
+        result = stage_run(config, out, resume=resume, on_record=on_record)
+    if as_json:
+        show.print_json({**result.to_dict(), "retrieval": result.report["retrieval"]})
+        return
+    print_retrieval(result.report)
+    print_report(result.report)
     print(f"\nrun       {result.folder}\nartifact  {result.artifact}")
 
 

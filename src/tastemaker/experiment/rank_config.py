@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,10 +12,9 @@ from pydantic import Field
 from tastemaker.data.features.config import FeaturesConfig
 from tastemaker.data.rows import RowsConfig, RowSplitConfig
 from tastemaker.errors import ConfigError
-from tastemaker.experiment.config import Config
 from tastemaker.experiment.sections import Sections, check_sections
-from tastemaker.resolve import ranker_class, ranker_names
-from tastemaker.settings import Settings, expand, override, read_toml
+from tastemaker.resolve import ranker_class
+from tastemaker.settings import Settings, expand
 from tastemaker.train.rows import RowTrainConfig
 
 
@@ -81,16 +80,3 @@ class RankConfig(Sections):
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The resolved tree, defaults included, as plain values. Paths are absolute; passwords in addresses are masked."""
         return self._tree(_SECTIONS, _PATHS)
-
-
-def read_any(path: Path | str, overrides: Iterable[str] = ()) -> Config | RankConfig:
-    """Reads a config file of either kind: the model it names says which.
-
-    Raises:
-        ConfigError: see `Config.parse` and `RankConfig.parse`.
-    """
-    path = Path(path)
-    tree = override(read_toml(path), overrides)
-    model = tree.get("model")
-    kind = RankConfig if isinstance(model, Mapping) and model.get("name") in ranker_names() else Config
-    return kind.parse(tree, path.resolve().parent)

@@ -44,6 +44,7 @@ from tastemaker.experiment.folder import CHECKPOINT, CONFIG, peak_memory_mb, pla
 from tastemaker.experiment.judge import Judge, recoded
 from tastemaker.experiment.ledger import Ledger, Run
 from tastemaker.experiment.result import ARTIFACT, MODEL, REPORT, REPORTS, RunResult, plain
+from tastemaker.experiment.stage_config import StageConfig
 from tastemaker.experiment.writers import Writer, open_writers
 from tastemaker.log import logger
 from tastemaker.models.base import Model
@@ -119,7 +120,7 @@ def train_run(
     return result
 
 
-def load_parts(config: Config) -> tuple[Dataset, Split, ImportReport]:
+def load_parts(config: Config | StageConfig) -> tuple[Dataset, Split, ImportReport]:
     """The data of a config, split as it says, and an account of what was read."""
     given = {side: source for side in ("train", "validation", "test") if (source := getattr(config.split, side)) is not None}
     dataset, imported = load_dataset(config.data, config.base, given or None)
