@@ -302,7 +302,7 @@ class Recommender:
         if never := list(exclude):
             banned = _with_each(histories.last(0) if banned is None else banned, self.items.encode(never))
         allowed = None if allow is None else self.items.encode(list(allow))
-        nothing = (histories.lengths == 0) & (self.model.personal)
+        nothing = (histories.lengths == 0) & (self.model.personal if self.stages is None else self.stages.personal)
         codes = np.zeros((len(users), max(k, 0)), dtype=np.int32)
         scores = np.full(codes.shape, -np.inf, dtype=np.float32)
         for score, rows in ((self._score, np.nonzero(~nothing)[0]), (self._popularity, np.nonzero(nothing)[0])):

@@ -39,6 +39,11 @@ class Stages:
         """Of the first source, which is what else is asked where one model is needed."""
         return self.sources[0].model.schema
 
+    @property
+    def personal(self) -> bool:
+        """Whether no source has anything to say to somebody of whom nothing is known."""
+        return all(source.model.personal for source in self.sources)
+
     def lists(
         self,
         users: np.ndarray,

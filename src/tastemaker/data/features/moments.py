@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pyarrow as pa
@@ -45,7 +45,9 @@ class MomentsConfig(Settings):
     """The `[moments]` section: what rows are made of, besides the columns of users and items."""
 
     history: int = Field(50, ge=1, description="newest events of a user that are looked at")
-    popularity: tuple[int, ...] = Field((1, 24, 168, EVER), description="windows in hours, up to 216; 0: all there ever was")
+    popularity: tuple[Annotated[int, Field(ge=EVER, le=216)], ...] = Field(
+        (1, 24, 168, EVER), description="windows in hours, up to 216; 0: all there ever was"
+    )
     user_id: bool = Field(False, description="whether the user's id is a feature: new users have none that training knows")
 
 
