@@ -7,10 +7,8 @@ it is taken anew.
 from __future__ import annotations
 
 import json
-import re
 import shutil
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,15 +18,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tastemaker.data.config import Columns
+from tastemaker.data.properties import item_columns
 from tastemaker.errors import DataError
 from tastemaker.experiment.config import Config
 from tastemaker.store.base import Item, Store
 
 KINDS = 100
 """Kinds of behaviour kept apart, the first that were met and those a config names; further ones become "other": senders choose their names."""
-PROPERTIES = 64
-"""Columns of the catalogue: the properties that most items have."""
-
 _FACTS, _EVENTS, _ITEMS = "snapshot.json", "events.parquet", "items.parquet"
 _COLUMNS = Columns(user="user_id", item="item_id", time="time", value="value", kind="kind")
 _SCHEMA = pa.schema(
@@ -40,7 +36,6 @@ _SCHEMA = pa.schema(
         "kind": pa.string(),
     }
 )
-_NAME = re.compile(r"[\w][\w .:-]{0,63}")
 _PAGE = 5000
 
 
@@ -118,7 +113,7 @@ def _take(store: Store, folder: Path, named: set[str]) -> dict[str, Any]:
         raise DataError("a store without events", expected="events to learn from", hint="`tastemaker store import` brings some")
     items = [item for item in _items(store) if item.item_id in met]
     if items:
-        pq.write_table(_table(items), part / _ITEMS, compression="zstd")
+        pq.write_table(item_columns(items), part / _ITEMS, compression="zstd")
     facts = {"sequence": sequence, "events": rows, "items": len(items)}
     (part / _FACTS).write_text(json.dumps(facts) + "\n", encoding="utf-8")
     part.rename(folder)
@@ -133,44 +128,3 @@ def _items(store: Store) -> Iterable[Item]:
         cursor = page.next
         if cursor is None:
             return
-
-
-def _table(items: list[Item]) -> pa.Table:
-    """A row an item: its id, categories, and the properties that most have."""
-    common = Counter(key for item in items for key in item.properties if _NAME.fullmatch(key)).most_common()
-    columns: dict[str, pa.Array] = {"item_id": pa.array([item.item_id for item in items], pa.string())}
-    columns["categories"] = pa.array([list(item.categories) for item in items], pa.list_(pa.string()))
-    taken = set(columns)
-    for key, _count in common:
-        if key.lower() not in taken and len(columns) < PROPERTIES + 2:  # columns differ by more than case in DuckDB
-            taken.add(key.lower())
-            columns[key] = _column([item.properties.get(key) for item in items])
-    return pa.table(columns)
-
-
-def _column(values: list[Any]) -> pa.Array:
-    """One type for a property whose values need not have one: truth, numbers, lists of text, else text."""
-    real = [value for value in values if value is not None]
-    if all(isinstance(value, bool) for value in real):
-        return pa.array(values, pa.bool_())
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in real):
-        return pa.array([_number(value) for value in values], pa.float64())
-    if any(isinstance(value, list) for value in real):
-        return pa.array([None if value is None else _list(value) for value in values], pa.list_(pa.string()))
-    return pa.array([None if value is None else _text(value) for value in values], pa.string())
-
-
-def _number(value: int | float | None) -> float | None:
-    try:
-        return None if value is None else float(value)
-    except OverflowError:  # JSON's integers have no end
-        return None
-
-
-def _list(value: Any) -> list[str]:
-    return [_text(one) for one in value] if isinstance(value, list) else [_text(value)]
-
-
-def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(dict(value) if isinstance(value, Mapping) else value)
-    return text.encode("utf-8", "replace").decode()  # half a surrogate pair is no text
