@@ -31,7 +31,7 @@ from tastemaker.errors import DataError
 from tastemaker.evaluate import metrics
 from tastemaker.evaluate.report import Report
 from tastemaker.evaluate.significance import compare
-from tastemaker.experiment import fit
+from tastemaker.experiment import baselines, fit
 from tastemaker.experiment.folder import CHECKPOINT, CONFIG, peak_memory_mb, placed, state_of, write_whole
 from tastemaker.experiment.judge import Judge
 from tastemaker.experiment.ledger import Ledger
@@ -135,8 +135,11 @@ def _source(
     on_record: OnRecord | None,
     seed: int,
 ) -> Source:
-    """A retrieval model fitted to the training side, with validation choosing its epoch."""
+    """A retrieval model fitted to the training side; validation chooses its epoch, or its settings where it has a grid and none are given."""
     kind, train = config.model or name, judge.split.train
+    if not config.settings and kind in baselines.GRIDS:
+        logger.info("source %s", name)
+        return Source(name, Scoring(baselines.tune(kind, judge.dataset, train, judge.chooser()).model), config.depth)
     own = TrainConfig.parse({"seed": seed} | config.train, f"sources.{name}.train")
     settings = fit.adapted(kind, model_class(kind).Config.parse(config.settings, f"sources.{name}.settings"), train, own.loss)
     model = fit.build(kind, settings, judge.dataset.schema, own.seed)
@@ -358,7 +361,7 @@ def _judged(
             "validation": None,
             "retrieval": _retrieval(stages, judge, questions),
             "baselines": {
-                name: {"settings": {}, "tried": 1, "validation": None, "test": one.to_dict()}
+                name: {"settings": _settings(name, stages), "tried": 1, "validation": None, "test": one.to_dict()}
                 for name, one in tests.items()
                 if name != MODEL
             },
@@ -381,6 +384,12 @@ def _judged(
         left.unlink(missing_ok=True)
     figures = {"validation": {}, "test": tests[MODEL].metrics, "epochs": epochs, "train_seconds": report["train_seconds"]}
     return RunResult(folder, report), figures
+
+
+def _settings(name: str, stages: Stages) -> dict[str, Any]:
+    """What a source was made with, where it is not the default; nothing for all of them together."""
+    found = next((source.model.config for source in stages.sources if source.name == name), None)
+    return {} if found is None else found.model_dump(mode="json", exclude_defaults=True)
 
 
 def _retrieval(stages: Stages, judge: Judge, questions: Questions) -> dict[str, Any]:
