@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -31,7 +32,7 @@ from tastemaker.errors import DataError
 from tastemaker.evaluate import metrics
 from tastemaker.evaluate.report import Report
 from tastemaker.evaluate.significance import compare
-from tastemaker.experiment import baselines, fit
+from tastemaker.experiment import baselines, fit, snapshot
 from tastemaker.experiment.folder import CHECKPOINT, CONFIG, peak_memory_mb, placed, state_of, write_whole
 from tastemaker.experiment.judge import Judge
 from tastemaker.experiment.ledger import Ledger
@@ -47,12 +48,14 @@ from tastemaker.recommend.scoring import Scoring
 from tastemaker.recommend.sources import Pool, Source, batches
 from tastemaker.recommend.stages import Stages, best_of
 from tastemaker.resolve import model_class, ranker_class
+from tastemaker.store.base import Store
 from tastemaker.train.config import TrainConfig
 from tastemaker.train.loop import Record
 from tastemaker.train.row_losses import GROUPED
 from tastemaker.train.rows import RowLoader, train_rows
 
 OnRecord = Callable[[Record], None]
+_DATA = "data"
 _FIT_ROWS = 200_000
 """Rows from which fields are learned: a seeded sample where there are more."""
 _CHOOSING = 2_000
@@ -63,6 +66,7 @@ def stage_run(
     config: StageConfig,
     out: Path | str | None = None,
     *,
+    store: Store | None = None,
     resume: bool = False,
     on_record: OnRecord | None = None,
     ledger: Ledger | None = None,
@@ -79,12 +83,18 @@ def stage_run(
         logger.info("run %s is finished already", place.run.id)
         return RunResult.read(place.folder)
     with place.working(config, ledger):
-        result, place.figures = _run(config, place.folder, place.run.id, place.resuming, on_record)
+        source: dict[str, Any] = {}
+        resuming = place.resuming
+        if store is not None:
+            data = snapshot.taken(config, store, place.folder / _DATA)
+            config, source = data.config, {"store_sequence": data.sequence}
+            resuming = resuming and not data.fresh  # a checkpoint goes with its data
+        result, place.figures = _run(config, place.folder, place.run.id, resuming, on_record, source)
     return result
 
 
 def _run(
-    config: StageConfig, folder: Path, run: str, resuming: bool, on_record: OnRecord | None
+    config: StageConfig, folder: Path, run: str, resuming: bool, on_record: OnRecord | None, source: dict[str, Any]
 ) -> tuple[RunResult, dict[str, Any]]:
     began = time.perf_counter()
     dataset, parts, imported = load_parts(config)
@@ -116,6 +126,7 @@ def _run(
     predictor.calibrate(predictor.logits(moments.features(held.asked, encoder)), held.labels, held.weights)
     stages = replace(blank, predictor=predictor, as_of=int(parts.before("test").time.max(initial=0)) + 1)
     told = {
+        **source,
         "requests": {"learn": len(learn), "choose": len(choose), "at": _way(config.rows, parts, dataset.users.size)},
         "rows": {"learn": len(rows.labels), "positives": int(rows.labels.sum())},
         "fields": [vars(field) for field in encoder.schema],
@@ -382,6 +393,7 @@ def _judged(
     write_whole(folder / REPORT, json.dumps(report, indent=2, allow_nan=False) + "\n")
     for left in (*folder.glob("source-*.safetensors"), folder / CHECKPOINT):
         left.unlink(missing_ok=True)
+    shutil.rmtree(folder / _DATA, ignore_errors=True)
     figures = {"validation": {}, "test": tests[MODEL].metrics, "epochs": epochs, "train_seconds": report["train_seconds"]}
     return RunResult(folder, report), figures
 
