@@ -179,12 +179,21 @@ def evaluate(
     """
     from tastemaker import log
     from tastemaker.cli import show
+    from tastemaker.errors import ConfigError
     from tastemaker.evaluate.report import Report
-    from tastemaker.experiment.config import read_config
+    from tastemaker.experiment.any_config import read_any
+    from tastemaker.experiment.rank_config import RankConfig
     from tastemaker.experiment.run import evaluate_artifact
 
     log.configure()
-    report = evaluate_artifact(artifact, read_config(config, set_ or []))
+    resolved = read_any(config, set_ or [])
+    if isinstance(resolved, RankConfig):
+        raise ConfigError(
+            f"the config of a ranker, {resolved.model_name}",
+            expected="one with events",
+            hint="`tastemaker predict` asks a ranker",
+        )
+    report = evaluate_artifact(artifact, resolved)
     if as_json:
         show.print_json({"artifact": str(artifact), **report})
     else:
