@@ -24,7 +24,7 @@ class RowEvaluateConfig(Settings):
 
     select: Literal["auc", "log_loss", "grouped_auc"] = Field(
         "auc",
-        description="what chooses the epoch on the validation side: of the first label; classes are chosen by their log loss",
+        description="what chooses the epoch on the validation side: the mean over labels; classes are chosen by their log loss",
     )
     baselines: tuple[str, ...] = Field(("lr",), description="rankers fitted with their defaults and judged on the same rows")
     threshold: float | Literal["f1", "accuracy"] | None = Field(

@@ -29,7 +29,7 @@ from tastemaker.experiment.folder import CHECKPOINT, CONFIG, peak_memory_mb, pla
 from tastemaker.experiment.leaks import leaks
 from tastemaker.experiment.ledger import Ledger
 from tastemaker.experiment.rank_config import RankConfig
-from tastemaker.experiment.result import ARTIFACT, REPORT, RunResult, plain
+from tastemaker.experiment.result import ARTIFACT, PREDICTIONS, REPORT, RunResult, plain
 from tastemaker.log import logger
 from tastemaker.rankers.base import Ranker
 from tastemaker.recommend.predictor import Predictor
@@ -40,7 +40,6 @@ from tastemaker.train.row_losses import GROUPED
 from tastemaker.train.rows import RowLoader, RowTrainConfig, train_rows
 
 OnRecord = Callable[[Record], None]
-PREDICTIONS = "predictions.arrow"
 _RATE = "rate"
 """The baseline that knows the share of positives alone."""
 
@@ -206,22 +205,25 @@ def _fitted(
 
 
 def _chooser(metric: str, data: Encoded) -> Callable[[Ranker], float]:
-    """The validation metric, higher is better, of the first label."""
+    """The validation metric, higher is better: the mean over labels."""
     side, features = data.rows.validation, data.features["validation"]
 
-    def choose(ranker: Ranker) -> float:
-        said = Predictor(ranker, data.encoder, classes=data.classes)
-        found = said.probabilities(said.logits(features))
-        if data.classes:
-            return -judged.class_log_loss(side.labels[:, 0].astype(np.int64), found)
-        known = ~np.isnan(side.labels[:, 0])
-        label, probability = side.labels[known, 0], found[known, 0]
+    def of_label(place: int, found: np.ndarray) -> float:
+        known = ~np.isnan(side.labels[:, place])
+        label, probability = side.labels[known, place], found[known, place]
         weights = None if side.weights is None else side.weights[known]
         if metric == "log_loss":
             return -judged.log_loss(label, probability, weights)
         if metric == "grouped_auc" and side.groups is not None:
             return grouped_auc(label, probability, side.groups[known]).value
         return auc(label, probability, weights)
+
+    def choose(ranker: Ranker) -> float:
+        said = Predictor(ranker, data.encoder, classes=data.classes)
+        found = said.probabilities(said.logits(features))
+        if data.classes:
+            return -judged.class_log_loss(side.labels[:, 0].astype(np.int64), found)
+        return float(np.mean([of_label(place, found) for place in range(found.shape[1])]))
 
     return choose
 
