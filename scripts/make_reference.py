@@ -30,6 +30,7 @@ from tastemaker.experiment import space
 from tastemaker.experiment.catalogue import catalogue
 from tastemaker.experiment.config import EvaluateSection, RunSection
 from tastemaker.experiment.rank_config import RowEvaluateConfig
+from tastemaker.recommend.objective import Objective
 from tastemaker.settings import Settings
 from tastemaker.train.config import TrainConfig
 from tastemaker.train.rows import RowTrainConfig
@@ -45,6 +46,7 @@ _OF_RANKERS: list[tuple[str, type[Settings]]] = [
     ("features.fields.NAME", FieldConfig),
     ("train", RowTrainConfig),
     ("evaluate", RowEvaluateConfig),
+    ("objectives.NAME", Objective),
 ]
 
 

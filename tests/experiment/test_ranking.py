@@ -245,6 +245,8 @@ def test_the_model_named_says_of_which_kind_a_config_is(tmp_path: Path) -> None:
         ({"evaluate": {"baselines": ["l"]}}, "ranker 'l'"),
         ({"model": {"hidden": [4]}}, "model.hidden"),
         ({"run": {}}, "unknown section 'run'"),
+        ({"objectives": {"home": {"weights": {"buy": 1}}}}, "one of label"),
+        ({"objectives": {"home": 3}}, r"a section \[objectives.home\]"),
     ],
 )
 def test_a_config_that_cannot_be_is_refused_at_once(tmp_path: Path, sections: dict[str, Any], said: str) -> None:

@@ -53,11 +53,10 @@ def test_the_order_of_a_history_counts_and_what_is_too_old_does_not() -> None:
     found = said(ranker, rows([3, 3], [[4, 5, 6], [6, 5, 4]]))
     assert (found[0] - found[1]).abs() > 1e-3
     ranker = drawn(CrossAttentionRanker, max_length=3, candidate=("item",))
-    attended, table = [], ranker.vectors.table
+    attended: list[torch.Tensor] = []
     ranker.blocks[0][0].register_forward_pre_hook(lambda _, given: attended.append(given[1]))
     said(ranker, rows([3], [[9, 10, 4, 5, 6]]))
     assert len(attended[0]) == 3
-    assert table.weight.shape[0] >= 12
 
 
 def test_a_candidate_without_a_code_is_set_against_the_history_by_its_content() -> None:

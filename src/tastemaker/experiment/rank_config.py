@@ -14,6 +14,7 @@ from tastemaker.data.rows import RowsConfig, RowSplitConfig
 from tastemaker.errors import ConfigError
 from tastemaker.experiment.config import Config
 from tastemaker.experiment.sections import Sections, check_sections
+from tastemaker.recommend.objective import Objective
 from tastemaker.resolve import ranker_class, ranker_names
 from tastemaker.settings import Settings, expand, override, read_toml
 from tastemaker.train.rows import RowTrainConfig
@@ -35,6 +36,7 @@ class RowEvaluateConfig(Settings):
 
 
 _SECTIONS = ("data", "split", "features", "model", "train", "evaluate")
+_OBJECTIVES = "objectives"
 _PATHS = {"data": ("rows",), "split": ("train", "validation", "test")}
 
 
@@ -49,6 +51,8 @@ class RankConfig(Sections):
     model: Settings
     train: RowTrainConfig
     evaluate: RowEvaluateConfig
+    objectives: dict[str, Objective]
+    """by scenario; the first is the one that is meant where none is named"""
     base: Path
     """the folder that relative paths start from"""
 
@@ -59,7 +63,7 @@ class RankConfig(Sections):
         Raises:
             ConfigError: a section or key is unknown (the nearest known one is named), missing, out of range or without effect.
         """
-        check_sections(tree, _SECTIONS)
+        check_sections(tree, (*_SECTIONS, _OBJECTIVES))
         tree = {name: expand(dict(values)) for name, values in tree.items()}
         model = tree.get("model", {})
         if not isinstance(model.get("name"), str):
@@ -67,20 +71,32 @@ class RankConfig(Sections):
         kind = ranker_class(model["name"])
         for name in tree.get("evaluate", {}).get("baselines", ()):
             ranker_class(str(name))
+        data = RowsConfig.parse(tree.get("data", {}), "data")
+        objectives = {}
+        for name, values in tree.get(_OBJECTIVES, {}).items():
+            if not isinstance(values, Mapping):
+                raise ConfigError(f"{_OBJECTIVES}.{name} = {values!r}", expected=f"a section [{_OBJECTIVES}.{name}]")
+            objectives[name] = Objective.parse(values, f"{_OBJECTIVES}.{name}")
+            if not data.classes:
+                objectives[name].check(data.labels)
         return cls(
-            data=RowsConfig.parse(tree.get("data", {}), "data"),
+            data=data,
             split=RowSplitConfig.parse(tree.get("split", {}), "split"),
             features=FeaturesConfig.parse(tree.get("features", {}), "features"),
             model_name=model["name"],
             model=kind.Config.parse({key: value for key, value in model.items() if key != "name"}, "model"),
             train=RowTrainConfig.parse(tree.get("train", {}), "train"),
             evaluate=RowEvaluateConfig.parse(tree.get("evaluate", {}), "evaluate"),
+            objectives=objectives,
             base=Path(base).resolve(),
         )
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The resolved tree, defaults included, as plain values. Paths are absolute; passwords in addresses are masked."""
-        return self._tree(_SECTIONS, _PATHS)
+        tree = self._tree(_SECTIONS, _PATHS)
+        if self.objectives:
+            tree[_OBJECTIVES] = {name: one.model_dump(mode="json") for name, one in self.objectives.items()}
+        return tree
 
 
 def read_any(path: Path | str, overrides: Iterable[str] = ()) -> Config | RankConfig:

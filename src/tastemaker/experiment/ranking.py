@@ -30,6 +30,7 @@ from tastemaker.experiment.leaks import leaks
 from tastemaker.experiment.ledger import Ledger
 from tastemaker.experiment.rank_config import RankConfig
 from tastemaker.experiment.result import ARTIFACT, PREDICTIONS, REPORT, RunResult, plain
+from tastemaker.experiment.tradeoffs import asked, weigh
 from tastemaker.log import logger
 from tastemaker.rankers.base import Ranker
 from tastemaker.recommend.predictor import Predictor
@@ -108,13 +109,17 @@ def _run(
     notes = [*data.rows.notes, *map(str, found)]
     for leak in found:
         logger.warning("leak: %s", leak)
+    for objective in config.objectives.values():
+        objective.check(data.rows.outputs)
     kind = ranker_class(config.model_name)
     chosen = config.train.adapted(kind, len(data.rows.train), classes=data.classes)
     config = replace(config, features=data.encoder.config, train=chosen)
     write_whole(folder / CONFIG, config.to_toml())
 
     trained, seconds, epochs = _fitted(config.model_name, config.model, config.train, data, config, folder, resuming, on_record)
-    predictor = Predictor(trained, data.encoder, classes=data.classes, calibration=config.train.calibrate)
+    predictor = Predictor(
+        trained, data.encoder, classes=data.classes, calibration=config.train.calibrate, objectives=config.objectives
+    )
     validation = predictor.logits(data.features["validation"])
     predictor.calibrate(validation, data.rows.validation.labels, data.rows.validation.weights)
     predictor.threshold = _threshold(config, predictor.probabilities(validation), data)
@@ -158,6 +163,7 @@ def _run(
             else None,
             "baselines": {name: {"test": one} for name, one in reports.items()},
             "comparison": _compared(said, test, data),
+            "tradeoffs": _weighed(predictor.probabilities(validation), said["model"], data),
             "notes": notes,
             "epochs": epochs,
             "train_seconds": round(seconds, 3),
@@ -276,6 +282,15 @@ def _worth(outputs: tuple[str, ...]) -> np.ndarray | None:
         return np.array([float(name) for name in outputs])
     except ValueError:
         return None
+
+
+def _weighed(validation: np.ndarray, test: np.ndarray, data: Encoded) -> dict[str, Any] | None:
+    """What each weighting of several labels gives, chosen on validation."""
+    rows = data.rows
+    if data.classes or len(rows.outputs) < 2 or not len(rows.validation):
+        return None
+    sides = {"validation": asked(rows.validation, validation), "test": asked(rows.test, test)}
+    return weigh(sides, rows.outputs).to_dict()
 
 
 def _rates(side: LabelledRows) -> list[float]:

@@ -29,6 +29,7 @@ from tastemaker.nn.calibration import Isotonic, Platt
 from tastemaker.nn.rows import Rows
 from tastemaker.rankers.base import Ranker
 from tastemaker.recommend.artifact import ModelFacts
+from tastemaker.recommend.objective import Objective
 from tastemaker.recommend.sealed import (
     MANIFEST,
     FileFacts,
@@ -65,6 +66,7 @@ class PredictorManifest(Settings):
     classes: bool
     calibration: str | None
     threshold: float | None
+    objectives: dict[str, Objective] = Field(default_factory=dict)
     metrics: dict[str, Any]
     config: dict[str, Any]
     files: dict[str, FileFacts]
@@ -81,13 +83,35 @@ class Predictor:
         classes: bool = False,
         calibration: str | None = None,
         threshold: float | None = None,
+        objectives: Mapping[str, Objective] | None = None,
     ) -> None:
         self.ranker, self.encoder, self.classes, self.calibration = ranker.eval(), encoder, classes, calibration
         self.outputs = ranker.schema.outputs
         self.threshold = threshold
         """from which probability of the first label on a row is acted upon; None where nothing was chosen"""
+        self.objectives = dict(objectives or {})
+        """what lists are ordered by, for each scenario; the first where none is named"""
+        for objective in self.objectives.values():
+            objective.check(self.outputs)
         kind = _CALIBRATIONS.get(calibration or "")
         self._calibrated = nn.ModuleList(kind() for _ in self.outputs) if kind is not None and not classes else nn.ModuleList()
+
+    def objective(self, wish: str | None = None) -> tuple[str, Objective]:
+        """The objective of that name, or of a text such as "click=1,buy=4", and its name; without a wish the first, or else the first label.
+
+        Raises:
+            ConfigError: there is none of that name, or a label is not known.
+        """
+        if wish is None:
+            return next(iter(self.objectives.items()), (self.outputs[0], Objective.parse({"weights": {self.outputs[0]: 1.0}})))
+        if "=" in wish:
+            (found := Objective.of(wish)).check(self.outputs)
+            return wish, found
+        if wish not in self.objectives:
+            known = f"one of {', '.join(self.objectives)}, or weights" if self.objectives else "weights"
+            example = ",".join(f"{name}=1" for name in self.outputs[:2])
+            raise ConfigError(f"no objective {wish!r}", expected=f"{known} such as {example}")
+        return wish, self.objectives[wish]
 
     def calibrate(self, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> None:
         """Fits the calibration of each label on held-out rows: logits and labels (rows, outputs), NaN where not known."""
@@ -158,6 +182,7 @@ class Predictor:
             "classes": self.classes,
             "calibration": self.calibration,
             "threshold": self.threshold,
+            "objectives": {name: one.model_dump(mode="json") for name, one in self.objectives.items()},
             "metrics": metrics or {},
             "config": config or {},
         }
@@ -195,7 +220,12 @@ def load_predictor(folder: Path | str) -> Predictor:
         with torch.random.fork_rng(devices=[]):
             ranker = cls(cls.Config.parse(manifest.ranker.config, "model"), RowSchema(encoder.schema, manifest.outputs))
         found = Predictor(
-            ranker, encoder, classes=manifest.classes, calibration=manifest.calibration, threshold=manifest.threshold
+            ranker,
+            encoder,
+            classes=manifest.classes,
+            calibration=manifest.calibration,
+            threshold=manifest.threshold,
+            objectives=manifest.objectives,
         )
         load_weights(found._whole(), folder / _WEIGHTS)
     return found
