@@ -33,6 +33,7 @@ from tastemaker.experiment.catalogue import catalogue
 from tastemaker.experiment.config import EvaluateSection, RunSection
 from tastemaker.experiment.rank_config import RowEvaluateConfig
 from tastemaker.experiment.stage_config import SourceConfig
+from tastemaker.recommend.objective import Objective
 from tastemaker.settings import Settings
 from tastemaker.train.config import TrainConfig
 from tastemaker.train.rows import RowTrainConfig
@@ -54,6 +55,7 @@ _OF_RANKERS: list[tuple[str, type[Settings]]] = [
     ("features.fields.NAME", FieldConfig),
     ("train", RowTrainConfig),
     ("evaluate", RowEvaluateConfig),
+    ("objectives.NAME", Objective),
 ]
 
 

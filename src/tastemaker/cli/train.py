@@ -215,7 +215,10 @@ def compare(
     plot: Annotated[Path, typer.Option(metavar="FILE", help="Where the plot goes.")] = Path("compare.png"),
     as_json: Json = False,
 ) -> None:
-    """Compare runs user by user: means with intervals, paired differences, Holm-corrected p-values, a plot."""
+    """Compare runs user by user: means with intervals, paired differences, Holm-corrected p-values, a plot.
+
+    Runs of rankers are compared row by row, by the AUC of each label that they share.
+    """
     from tastemaker import log
     from tastemaker.cli import show
     from tastemaker.evaluate.plot import write_comparison
