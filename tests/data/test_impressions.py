@@ -18,7 +18,9 @@ MINUTE, HOUR = 60_000_000, 3_600_000_000
 @pytest.fixture
 def store() -> Iterator[Store]:
     with open_store("memory:") as opened:
-        opened.put_items([Item("a", {"price": 2.0, "colour": "red"}), Item("b", {"price": 4.0, "colour": "blue"}), Item("c", {"price": 7.5})])
+        opened.put_items(
+            [Item("a", {"price": 2.0, "colour": "red"}), Item("b", {"price": 4.0, "colour": "blue"}), Item("c", {"price": 7.5})]
+        )
         opened.put_users([User("u", {"age": 30.0}), User("w", {"age": 41.5})])
         opened.add_events([Event("u", "c", NOW - 3 * HOUR), Event("v", "a", NOW - HOUR), Event("v", "b", NOW + HOUR)])
         yield opened

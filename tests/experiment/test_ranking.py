@@ -14,7 +14,9 @@ import pytest
 
 from tastemaker.data import synthetic_rows
 from tastemaker.errors import ArtifactError, ConfigError, DataError
+from tastemaker.evaluate.auc import auc_difference
 from tastemaker.experiment.any_config import read_any
+from tastemaker.experiment.compare import compare_runs
 from tastemaker.experiment.config import Config
 from tastemaker.experiment.ledger import Ledger
 from tastemaker.experiment.rank_config import RankConfig
@@ -138,6 +140,43 @@ def test_several_labels_are_judged_each_by_its_name(tmp_path: Path) -> None:
     assert load_predictor(result.artifact).predict([{"a": "a1"}]).column_names == ["click", "buy"]
 
 
+def test_the_epoch_is_chosen_by_the_mean_over_labels(tmp_path: Path) -> None:
+    written("funnel", tmp_path)
+    seen: list[float] = []
+    wish = config(tmp_path, "dnn", data={"label": ["click", "buy"]})
+    result = rank_run(
+        wish, tmp_path / "run", on_record=lambda one: seen.append(one.best_metric or 0.0), ledger=Ledger(tmp_path)
+    )
+    found = result.report["validation"]["metrics"]
+    assert seen[-1] == pytest.approx((found["auc/click"] + found["auc/buy"]) / 2)
+
+
+def test_runs_of_rankers_are_compared_row_by_row_on_the_labels_they_share(tmp_path: Path) -> None:
+    written("funnel", tmp_path)
+    ledger = Ledger(tmp_path)
+    both = rank_run(config(tmp_path, "dnn", data={"label": ["click", "buy"]}), tmp_path / "both", ledger=ledger)
+    one = rank_run(
+        config(tmp_path, "lr", data={"label": ["buy"]}, features={"leave_out": ["click"]}), tmp_path / "one", ledger=ledger
+    )
+    found = compare_runs([one.folder, both.folder], ledger=ledger)
+    assert (found.names, found.metrics, found.judged) == (["lr", "dnn"], ["auc/buy"], "200 rows")
+    first, second = found.rows
+    assert first.value == pytest.approx(one.report["test"]["metrics"]["auc"])
+    assert second.value == pytest.approx(both.report["test"]["metrics"]["auc/buy"])
+    assert second.difference == pytest.approx(second.value - first.value)
+    scores = (one.predictions()["model/buy"].to_numpy(), both.predictions()["model/buy"].to_numpy())
+    wanted = auc_difference(both.predictions()["label/1"].to_numpy(), *scores)
+    assert (second.difference, second.p_value, second.p_holm) == (wanted.value, wanted.p_value, wanted.p_value)
+    assert "DeLong" in str(found.__rich__().caption)
+    with pytest.raises(DataError, match="expected auc/click in every run"):
+        compare_runs([one.folder, both.folder], ["auc/click"], ledger=ledger)
+    other = rank_run(
+        config(tmp_path, "dnn", data={"label": ["click", "buy"]}, split={"seed": 1}), tmp_path / "other", ledger=ledger
+    )
+    with pytest.raises(DataError, match="other rows"):
+        compare_runs([both.folder, other.folder], ledger=ledger)
+
+
 def test_classes_are_judged_as_classes_and_by_their_mean(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     a, b = draw.integers(0, 6, 1500), draw.integers(0, 6, 1500)
@@ -207,6 +246,8 @@ def test_the_model_named_says_of_which_kind_a_config_is(tmp_path: Path) -> None:
         ({"evaluate": {"baselines": ["l"]}}, "ranker 'l'"),
         ({"model": {"hidden": [4]}}, "model.hidden"),
         ({"run": {}}, "unknown section 'run'"),
+        ({"objectives": {"home": {"weights": {"buy": 1}}}}, "one of label"),
+        ({"objectives": {"home": 3}}, r"a section \[objectives.home\]"),
     ],
 )
 def test_a_config_that_cannot_be_is_refused_at_once(tmp_path: Path, sections: dict[str, Any], said: str) -> None:

@@ -16,6 +16,7 @@ from tastemaker.errors import ArtifactError, ConfigError, DataError
 from tastemaker.experiment.any_config import read_any
 from tastemaker.experiment.ledger import Ledger
 from tastemaker.experiment.result import RunResult
+from tastemaker.experiment.run import evaluate_artifact
 from tastemaker.experiment.stage_config import StageConfig
 from tastemaker.experiment.two_stage import stage_run
 from tastemaker.recommend import artifact
@@ -186,3 +187,19 @@ def test_who_has_done_nothing_gets_the_popular_list_where_every_source_reads_his
     )
     assert recommender.recommend("nobody", 5).fallback == "popularity"
     assert recommender.recommend("u0", 5).fallback == ""
+
+
+def test_a_saved_recommender_is_judged_again_by_both_its_stages(run: RunResult) -> None:
+    again = evaluate_artifact(run.artifact, config(run.folder.parent))
+    assert again["model"] == "two_stage"
+    assert again["test"]["metrics"] == pytest.approx(
+        run.report["test"]["metrics"], abs=0.02
+    )  # popularity stands still at the end of the data
+
+
+def test_items_and_users_it_never_saw_are_no_hindrance(run: RunResult, tmp_path: Path) -> None:
+    shop(tmp_path)
+    table = pq.read_table(tmp_path / "events.parquet")
+    late = pa.table({"user": ["new", "u1", "new"], "item": ["fresh", "fresh", "i1"], "time": [1_700_000_000] * 3})
+    pq.write_table(pa.concat_tables([table, late]), tmp_path / "events.parquet")
+    assert 0 < evaluate_artifact(run.artifact, config(tmp_path))["test"]["metrics"]["ndcg@10"] < 1

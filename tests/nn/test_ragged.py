@@ -7,7 +7,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tastemaker.nn.ragged import Packing, like_lengths, positions_from_end
+from tastemaker.nn.ragged import Packing, behind, like_lengths, positions_from_end
 
 lengths = st.lists(st.integers(0, 30), min_size=1, max_size=40)
 
@@ -73,3 +73,15 @@ def test_blocks_of_like_length_hold_every_token_once_and_are_small(lengths, cell
         assert ((places >= offsets[rows, None]) & (places < offsets[rows + 1, None])).all()
         held.append(places[real])
     assert np.array_equal(np.sort(np.concatenate([np.zeros(0, np.int64), *held])), np.arange(offsets[-1]))
+
+
+@settings(deadline=None)
+@given(lengths)
+@example([0])
+def test_behind_puts_a_rows_own_last_token_after_its_others(lengths):
+    offsets = _offsets(lengths)
+    tokens, last = torch.arange(float(offsets[-1]))[:, None], -1 - torch.arange(float(len(lengths)))[:, None]
+    found, longer = behind(tokens, last, offsets)
+    for row, length in enumerate(lengths):
+        mine = found[longer[row] : longer[row + 1], 0].tolist()
+        assert mine == [*range(int(offsets[row]), int(offsets[row]) + length), -1 - row]

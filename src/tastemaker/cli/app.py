@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tastemaker import __version__
-from tastemaker.cli import ask, data, demo, keys, machine, serve, store, train, tune, versions
+from tastemaker.cli import ask, data, demo, keys, machine, serve, store, train, tune, versions, weigh
 from tastemaker.cli.frame import add, group
 
 app = group()
@@ -44,6 +44,7 @@ add(
     ask.recommend,
     ask.similar,
     ask.predict,
+    weigh.tradeoffs,
     machine.models,
     train.runs,
     machine.doctor,

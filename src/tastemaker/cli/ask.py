@@ -121,6 +121,7 @@ def print_answer(answer: Answer, title: str = "") -> None:
 @example(
     "tastemaker predict runs/RUN/artifact rows.csv --out predicted.parquet",
     "tastemaker predict runs/RUN/artifact rows.csv -k 5 --json",
+    "tastemaker predict runs/RUN/artifact rows.csv -k 5 --objective click=1,buy=4",
 )
 def predict(
     artifact: Artifact,
@@ -128,24 +129,34 @@ def predict(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.parquet", help="All rows, with a column of probabilities for each label.")
     ] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="Without --out: rows that are shown, the likeliest first.")] = 10,
+    k: Annotated[int, typer.Option("-k", min=1, help="Without --out: rows that are shown, the best first.")] = 10,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="What is best: one of the [objectives] it was trained with, or weights of its labels."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Ask a trained ranker how likely each row is: a click, a purchase, or whatever its labels were."""
+    """Ask a trained ranker how likely each row is: a click, a purchase, or whatever its labels were.
+
+    Rows are ordered by the first objective of its config; without one, by the first label.
+    """
     from tastemaker.cli import show
     from tastemaker.recommend.predictor import load_predictor
     from tastemaker.recommend.scored import score_file
 
     predictor = load_predictor(artifact)
-    table, names = score_file(predictor, rows, out)
-    best = table.slice(0, 0) if out is not None else table.take(_highest(table, names[0], k))
+    table, names = score_file(predictor, rows, out, objective)
+    by = names[-1] if names[-1].startswith("score(") else names[0]
+    best = table.slice(0, 0) if out is not None else table.take(_highest(table, by, k))
     if as_json:
-        found = {"rows": len(table), "outputs": names, "out": None if out is None else str(out), "best": best.to_pylist()}
-        show.print_json(found)
+        written = None if out is None else str(out)
+        show.print_json({"rows": len(table), "outputs": names, "ordered_by": by, "out": written, "best": best.to_pylist()})
     elif out is not None:
         print(f"{len(table):,} rows in {out}; probabilities in {', '.join(names)}")
     else:
-        columns = [*names, *(name for name in predictor.encoder.columns)]
+        columns = [*names, *predictor.encoder.columns]
         show.table("", columns, [tuple(row[name] for name in columns) for row in best.to_pylist()], left=0)
 
 

@@ -11,6 +11,8 @@ from tastemaker.cli import show
 
 _OF_EACH = 3
 """lines of a model that are shown of a search"""
+_WEIGHTINGS = 7
+"""lines that are shown of trade-offs; `tastemaker tradeoffs` shows all"""
 
 
 def print_search(search: dict[str, Any]) -> None:
@@ -105,11 +107,36 @@ def print_rank_report(report: dict[str, Any]) -> None:
         ]
         print()
         show.table(f"Reliability of {name}", ["predicted", "observed", "interval", "rows"], lines, left=0)
+    if report.get("tradeoffs"):
+        print()
+        _print_tradeoffs(report["tradeoffs"])
     print(
         f"{report['model']}: {report['epochs']} epochs, {report['train_seconds']:.1f} s of training, at most {report['peak_memory_mb']:,.0f} MB"
     )
     for note in report["notes"]:
         show.console().print(Text(f"note: {note}"))
+
+
+def _print_tradeoffs(found: dict[str, Any]) -> None:
+    """Prints the weightings that no other beats on validation; a few of them, evenly spread, where there are many."""
+    best = [point for point in found["points"] if point["best"]]
+    shown = (
+        [best[place * (len(best) - 1) // (_WEIGHTINGS - 1)] for place in range(_WEIGHTINGS)]
+        if len(best) > _WEIGHTINGS
+        else best
+    )
+    rows = [
+        (
+            *point["weights"].values(),
+            *(point[side][label]["value"] for side in ("validation", "test") for label in found["labels"]),
+        )
+        for point in shown
+    ]
+    columns = [f"weight {label}" for label in found["labels"]]
+    columns += [f"{side} {label}" for side in ("validation", "test") for label in found["labels"]]
+    lists = "a tenth of the rows" if found["k"] is None else f"the first {found['k']} of each list"
+    show.table(f"Weightings that no other beats, of {len(found['points'])}: mean label of {lists}", columns, rows, left=0)
+    print()
 
 
 def _verdict(report: dict[str, Any]) -> str:

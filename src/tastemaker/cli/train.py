@@ -13,7 +13,6 @@ from tastemaker.cli.frame import Json, example
 if TYPE_CHECKING:
     from tastemaker.experiment.rank_config import RankConfig
     from tastemaker.experiment.result import RunResult
-    from tastemaker.experiment.stage_config import StageConfig
     from tastemaker.store.base import Store
 
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override a setting; may be repeated.")]
@@ -66,12 +65,13 @@ def train(
     """
     from tastemaker import log
     from tastemaker.cli import show
-    from tastemaker.cli.report import print_report
+    from tastemaker.cli.report import print_report, print_retrieval
     from tastemaker.errors import ConfigError
     from tastemaker.experiment.any_config import read_any
     from tastemaker.experiment.rank_config import RankConfig
     from tastemaker.experiment.run import train_run
     from tastemaker.experiment.stage_config import StageConfig
+    from tastemaker.experiment.two_stage import stage_run
 
     log.configure()
     if store is None and (promote or name is not None):
@@ -95,13 +95,6 @@ def train(
             raise ConfigError(f"--store with the ranker {resolved.model_name!r}", expected="a config with [data] rows alone")
         _train_ranker(resolved, out, resume, as_json)
         return
-    if isinstance(resolved, StageConfig):
-        if store is not None or writer:
-            raise ConfigError(
-                f"{'--store' if store is not None else '--writer'} with [sources]", expected="[data] events alone"
-            )
-        _train_stages(resolved, out, resume, as_json)
-        return
     with contextlib.ExitStack() as stack:
         opened = None
         if store is not None:
@@ -109,8 +102,13 @@ def train(
 
             opened = stack.enter_context(open_store(store))
         with show.training() as on_record:
-            result = train_run(resolved, out, store=opened, resume=resume, on_record=on_record)
+            if isinstance(resolved, StageConfig):
+                result = stage_run(resolved, out, store=opened, resume=resume, on_record=on_record)
+            else:
+                result = train_run(resolved, out, store=opened, resume=resume, on_record=on_record)
         if not as_json:
+            if "retrieval" in result.report:
+                print_retrieval(result.report)
             print_report(result.report)
             print(f"\nrun       {result.folder}\nartifact  {result.artifact}")
         told = {} if opened is None else _enter(opened, result, name or resolved.model_name, promote=promote, as_json=as_json)
@@ -148,21 +146,6 @@ def _train_ranker(config: RankConfig, out: Path | None, resume: bool, as_json: b
     print(f"\nrun       {result.folder}\nartifact  {result.artifact}")
 
 
-def _train_stages(config: StageConfig, out: Path | None, resume: bool, as_json: bool) -> None:
-    from tastemaker.cli import show
-    from tastemaker.cli.report import print_report, print_retrieval
-    from tastemaker.experiment.two_stage import stage_run
-
-    with show.training() as on_record:
-        result = stage_run(config, out, resume=resume, on_record=on_record)
-    if as_json:
-        show.print_json({**result.to_dict(), "retrieval": result.report["retrieval"]})
-        return
-    print_retrieval(result.report)
-    print_report(result.report)
-    print(f"\nrun       {result.folder}\nartifact  {result.artifact}")
-
-
 def _train_auto(source: str, overrides: list[str], out: Path | None, minutes: float, as_json: bool) -> None:
     from tastemaker.cli import show
     from tastemaker.cli.report import print_report, print_search
@@ -196,12 +179,21 @@ def evaluate(
     """
     from tastemaker import log
     from tastemaker.cli import show
+    from tastemaker.errors import ConfigError
     from tastemaker.evaluate.report import Report
-    from tastemaker.experiment.config import read_config
+    from tastemaker.experiment.any_config import read_any
+    from tastemaker.experiment.rank_config import RankConfig
     from tastemaker.experiment.run import evaluate_artifact
 
     log.configure()
-    report = evaluate_artifact(artifact, read_config(config, set_ or []))
+    resolved = read_any(config, set_ or [])
+    if isinstance(resolved, RankConfig):
+        raise ConfigError(
+            f"the config of a ranker, {resolved.model_name}",
+            expected="one with events",
+            hint="`tastemaker predict` asks a ranker",
+        )
+    report = evaluate_artifact(artifact, resolved)
     if as_json:
         show.print_json({"artifact": str(artifact), **report})
     else:
@@ -223,7 +215,10 @@ def compare(
     plot: Annotated[Path, typer.Option(metavar="FILE", help="Where the plot goes.")] = Path("compare.png"),
     as_json: Json = False,
 ) -> None:
-    """Compare runs user by user: means with intervals, paired differences, Holm-corrected p-values, a plot."""
+    """Compare runs user by user: means with intervals, paired differences, Holm-corrected p-values, a plot.
+
+    Runs of rankers are compared row by row, by the AUC of each label that they share.
+    """
     from tastemaker import log
     from tastemaker.cli import show
     from tastemaker.evaluate.plot import write_comparison

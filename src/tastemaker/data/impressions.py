@@ -36,9 +36,9 @@ from tastemaker.data.features.moments import Asked, Moments, MomentsConfig
 from tastemaker.data.features.popularity import EVER, AtLeast, Tally
 from tastemaker.data.features.told import item_table, user_table
 from tastemaker.data.interactions import Histories, Interactions
-from tastemaker.data.properties import item_columns, property_columns
+from tastemaker.data.properties import item_columns, user_columns
 from tastemaker.data.vocabulary import FIRST, UNKNOWN, Vocabulary
-from tastemaker.store.base import Item, Shown, Store
+from tastemaker.store.base import Item, Shown, Store, User
 
 _HOUR = 3_600_000_000
 _PAGE = 5000
@@ -191,13 +191,13 @@ class Known:
         """Moments over what the store knows, for a ranker that is yet to be trained."""
         kept = [item if not item.deleted else Item(item.item_id) for item in self.described]
         catalogue = item_columns(kept)
-        profiles = property_columns([self.profiles.get(user, {}) for user in self.users.ids.to_pylist()])
+        profiles = user_columns([User(user, self.profiles.get(user, {})) for user in self.users.ids.to_pylist()])
         return Moments(
             config,
             self.items,
             catalogue.drop_columns(["item_id"]),
             self.users,
-            profiles,
+            profiles.drop_columns(["user_id"]),
             Tally.of(self.events, config.popularity),
             sources,
         )

@@ -10,10 +10,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from tastemaker.store.base import Item
+from tastemaker.store.base import Item, User
 
 PROPERTIES = 64
-"""Columns of the catalogue: the properties that most items have."""
+"""Columns at most, besides ids and categories: the properties that most have."""
 
 _NAME = re.compile(r"[\w][\w .:-]{0,63}")
 
@@ -22,19 +22,20 @@ def item_columns(items: Sequence[Item]) -> pa.Table:
     """A row an item: `item_id`, `categories`, and the properties that most have."""
     columns: dict[str, pa.Array] = {"item_id": pa.array([item.item_id for item in items], pa.string())}
     columns["categories"] = pa.array([list(item.categories) for item in items], pa.list_(pa.string()))
-    return pa.table(_added(columns, [item.properties for item in items]))
+    return pa.table(columns | _properties([item.properties for item in items], set(columns)))
 
 
-def property_columns(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """A row for each, of the properties that most have."""
-    return pa.table(_added({}, rows))
+def user_columns(users: Sequence[User]) -> pa.Table:
+    """A row a user: `user_id`, and the properties that most have."""
+    columns: dict[str, pa.Array] = {"user_id": pa.array([user.user_id for user in users], pa.string())}
+    return pa.table(columns | _properties([user.properties for user in users], set(columns)))
 
 
-def _added(columns: dict[str, pa.Array], rows: Sequence[Mapping[str, Any]]) -> dict[str, pa.Array]:
-    common = Counter(key for row in rows for key in row if _NAME.fullmatch(key)).most_common()
-    taken = set(columns)
-    for key, _count in common:
-        if key.lower() not in taken and len(columns) < PROPERTIES + 2:  # columns differ by more than case in DuckDB
+def _properties(rows: Sequence[Mapping[str, Any]], taken: set[str]) -> dict[str, pa.Array]:
+    """A column for each of the properties that most rows have, but for names taken; names differ by more than case, as DuckDB wants."""
+    columns: dict[str, pa.Array] = {}
+    for key, _count in Counter(key for row in rows for key in row if _NAME.fullmatch(key)).most_common():
+        if key.lower() not in taken and len(columns) < PROPERTIES:
             taken.add(key.lower())
             columns[key] = _column([row.get(key) for row in rows])
     return columns

@@ -35,6 +35,10 @@ class RequestsConfig(Settings):
         ge=1,
         description="other candidates of a request that become rows, drawn at random; each weighs as many as it stands for",
     )
+    refit: bool = Field(
+        True,
+        description="sources learn again from train + validation before both stages are tested and saved, as they would before going live",
+    )
     validation_share: float = Field(0.2, gt=0, lt=1, description="of the users, whose requests choose the ranker's epoch")
 
 

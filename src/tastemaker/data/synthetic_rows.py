@@ -64,6 +64,37 @@ def tastes(rows: int = 8_000, *, topics: int = 8, each: int = 5, length: int = 6
     return _drawn(table, {"label": logit}, FeaturesConfig.parse({"fields": fields}), draw)
 
 
+def content(rows: int = 9_000, *, topics: int = 5, levels: int = 3, each: int = 2, length: int = 6, seed: int = 0) -> RowWorld:
+    """A candidate without an id, known by a noisy vector of its topic and its price level, is liked if one thing of the history was of both.
+
+    A thing of its topic and another of its level are not enough, and half of the histories hold such a pair: what the history holds on the mean says little.
+    """
+    draw = np.random.default_rng(seed)
+    kinds = topics * levels
+    topic, level = draw.integers(0, topics, rows), draw.integers(0, levels, rows)
+    history = draw.integers(0, topics, (rows, length)) * levels + draw.integers(0, levels, (rows, length))
+    both = (history // levels == topic[:, None]) & (history % levels == level[:, None])
+    history[both] = ((topic + 1) % topics * levels + (level + 1) % levels).repeat(length).reshape(rows, length)[both]
+    first, second = draw.permuted(np.tile(np.arange(length), (rows, 1)), axis=1)[:, :2].T
+    near, every = draw.random(rows) < 0.5, np.arange(rows)
+    history[every[near], first[near]] = topic[near] * levels + level[near]
+    history[every[~near], first[~near]] = topic[~near] * levels + (level[~near] + 1) % levels
+    history[every[~near], second[~near]] = (topic[~near] + 1) % topics * levels + level[~near]
+    liked = ((history // levels == topic[:, None]) & (history % levels == level[:, None])).any(1)
+    things = history * each + draw.integers(0, each, history.shape)
+    vectors = np.eye(topics)[topic] + draw.normal(0, 0.2, (rows, topics))
+    table = pa.table(
+        {
+            "text": pa.array(list(vectors.round(3))),
+            "level": _named("level", level),
+            "history": pa.array([[f"i{code}" for code in row] for row in things]),
+        }
+    )
+    assert things.max() < kinds * each
+    fields = {"text": {"kind": "vector"}, "history": {"kind": "sequence"}}
+    return _drawn(table, {"label": 3.0 * liked - 1.5}, FeaturesConfig.parse({"fields": fields}), draw)
+
+
 def funnel(rows: int = 12_000, *, seed: int = 0) -> RowWorld:
     """A click, and a purchase that only a click can be followed by; the two depend on features that they share in part."""
     draw = np.random.default_rng(seed)
@@ -79,7 +110,7 @@ def funnel(rows: int = 12_000, *, seed: int = 0) -> RowWorld:
     return RowWorld(table, labels, np.stack([clicks, buys], axis=1), FeaturesConfig.parse({}), ("click", "buy"))
 
 
-WORLDS = {"additive": additive, "crossed": crossed, "tastes": tastes, "funnel": funnel}
+WORLDS = {"additive": additive, "crossed": crossed, "tastes": tastes, "content": content, "funnel": funnel}
 
 
 def _drawn(table: pa.Table, logits: dict[str, np.ndarray], features: FeaturesConfig, draw: np.random.Generator) -> RowWorld:

@@ -111,8 +111,9 @@ def write_comparison(comparison: Comparison, path: Path | str, *, metrics: list[
         alignment="left",
     )
     pooled = "errors are pooled over the rows of" if all(lower_is_better(metric) for metric in shown) else "mean over"
+    interval = "DeLong interval" if comparison.test == "delong" else "bootstrap interval over users"
     words = (
-        f"{pooled} {comparison.users:,} users; bars: {comparison.confidence:.0%} bootstrap interval over users; "
+        f"{pooled} {comparison.judged}; bars: {comparison.confidence:.0%} {interval}; "
         "colours: paired test against the reference, Holm-corrected p ≤ .05"
     )
     figure.supxlabel(textwrap.fill(words, 50 * columns + 10), x=0.01, ha="left", fontsize=8, color=_QUIET)

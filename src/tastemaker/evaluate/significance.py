@@ -116,8 +116,15 @@ class Comparison:
     """Metric by metric, models in the order given"""
     reference: str
     users: int
+    """Users, or rows where rankers were judged"""
     confidence: float
     test: str
+    """"t" or "permutation" over users, or "delong" over rows"""
+
+    @property
+    def judged(self) -> str:
+        """What was judged, in words: 6,040 users."""
+        return f"{self.users:,} {'rows' if self.test == 'delong' else 'users'}"
 
     @property
     def names(self) -> list[str]:
@@ -150,13 +157,13 @@ class Comparison:
 
     def __rich__(self) -> Table:
         """The table for the terminal: the best value of a metric in bold."""
-        test = {"t": "paired t", "permutation": "sign permutation"}[self.test]
+        test = {"t": "paired t", "permutation": "sign permutation", "delong": "DeLong"}[self.test]
         table = Table(
             "metric",
             "model",
             box=box.SIMPLE_HEAD,
             pad_edge=False,
-            caption=f"{self.users:,} users; differences against {self.reference}; two-sided {test} tests, p corrected by Holm",
+            caption=f"{self.judged}; differences against {self.reference}; two-sided {test} tests, p corrected by Holm",
             caption_justify="left",
         )
         for name in ("value", f"{self.confidence:.0%} interval", "difference", "p", ""):

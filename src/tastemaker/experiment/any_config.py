@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from tastemaker.experiment.config import Config
 from tastemaker.experiment.rank_config import RankConfig
@@ -20,9 +21,14 @@ def read_any(path: Path | str, overrides: Iterable[str] = ()) -> Config | RankCo
     """
     path = Path(path)
     tree, base = override(read_toml(path), overrides), path.resolve().parent
-    if "sources" in tree or "ranker" in tree:
+    if is_two_stage(tree):
         return StageConfig.parse(tree, base)
     model = tree.get("model")
     if isinstance(model, Mapping) and model.get("name") in ranker_names():
         return RankConfig.parse(tree, base)
     return Config.parse(tree, base)
+
+
+def is_two_stage(tree: Mapping[str, Any]) -> bool:
+    """Whether a config's tree is a two-stage recommender's."""
+    return "sources" in tree or "ranker" in tree

@@ -1,4 +1,4 @@
-"""Compare: finished runs side by side, paired user by user."""
+"""Compare: finished runs side by side, paired user by user, or row by row where they trained rankers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tastemaker.errors import ConfigError
+import numpy as np
+
+from tastemaker.errors import ConfigError, DataError
+from tastemaker.evaluate.auc_comparison import compare_auc
 from tastemaker.evaluate.significance import Comparison, compare
 from tastemaker.experiment.ledger import Ledger
 from tastemaker.experiment.result import MODEL, RunResult
@@ -14,6 +17,8 @@ from tastemaker.experiment.result import MODEL, RunResult
 
 def compare_runs(runs: Sequence[str | Path], metrics: Sequence[str] = (), *, ledger: Ledger | None = None) -> Comparison:
     """Sets the tested models of runs side by side; the first run is the reference.
+
+    Rankers are compared by the AUC of each label that all runs have, with DeLong's test.
 
     Args:
         runs: folders of finished runs, or names as `tastemaker runs` lists them. A model of several runs is shown with their names.
@@ -23,7 +28,7 @@ def compare_runs(runs: Sequence[str | Path], metrics: Sequence[str] = (), *, led
     Raises:
         ConfigError: fewer than two runs, or one twice.
         UserError: a run cannot be found or is not finished.
-        DataError: the runs were judged on other users or targets.
+        DataError: the runs were judged on other users, targets or rows, or have no metric in common.
     """
     results = [_result(run, ledger) for run in runs]
     if len({result.folder.resolve() for result in results}) < max(2, len(results)):
@@ -36,8 +41,43 @@ def compare_runs(runs: Sequence[str | Path], metrics: Sequence[str] = (), *, led
     ]
     if len(set(names)) < len(names):  # copies of one run's folder
         names = [str(result.folder) for result in results]
-    reports = {name: result.tests()[MODEL] for name, result in zip(names, results, strict=True)}
+    runs_by_name = dict(zip(names, results, strict=True))
+    rankers = [result.is_ranker for result in results]
+    if any(rankers) and not all(rankers):
+        raise DataError("runs of rankers and of retrieval models", expected="runs of one kind")
+    if all(rankers):
+        return _rankers(runs_by_name, metrics)
+    reports = {name: result.tests()[MODEL] for name, result in runs_by_name.items()}
     return compare(reports, metrics=list(metrics) or None)
+
+
+def _rankers(runs: dict[str, RunResult], metrics: Sequence[str]) -> Comparison:
+    tables = {name: result.predictions() for name, result in runs.items()}
+    prefix = f"{MODEL}/"
+    outputs = {
+        name: [column.removeprefix(prefix) for column in table.column_names if column.startswith(prefix)]
+        for name, table in tables.items()
+    }
+    labels = {name: [column for column in table.column_names if column.startswith("label/")] for name, table in tables.items()}
+    if several := next((name for name in runs if len(labels[name]) < len(outputs[name])), None):
+        raise DataError(f"{several!r} tells classes apart", expected="rankers of labels that are 0 or 1")
+    shared = [one for one in next(iter(outputs.values())) if all(one in found for found in outputs.values())]
+    wanted = [one for one in shared if not metrics or f"auc/{one}" in metrics]
+    if not wanted or len(wanted) < len(metrics):
+        known = ", ".join(f"auc/{one}" for one in shared) or "none"
+        raise DataError(f"metrics in common: {known}", expected=f"{', '.join(metrics) or 'a label'} in every run")
+    truth: dict[str, np.ndarray] = {}
+    for name, table in tables.items():
+        for label in wanted:
+            found = table[f"label/{outputs[name].index(label)}"].to_numpy()
+            if not np.array_equal(truth.setdefault(label, found), found, equal_nan=True):
+                raise DataError(
+                    f"{name!r} was judged on other rows than {next(iter(runs))!r}",
+                    expected="runs with the same test side",
+                    hint="train both with the same [data] and [split]",
+                )
+    scores = {name: {one: table[prefix + one].to_numpy() for one in wanted} for name, table in tables.items()}
+    return compare_auc(truth, scores, next(iter(runs.values())).report["test"]["confidence"])
 
 
 def _result(run: str | Path, ledger: Ledger | None) -> RunResult:

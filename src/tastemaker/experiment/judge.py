@@ -162,13 +162,12 @@ class Judge:
 
     def _lists(self, model: Model | Stages, questions: Questions, k: int) -> np.ndarray:
         users, histories = _as_known(model, questions)
-        if isinstance(model, Stages):
-            seen = questions.seen if self.config.filter_seen else None
-            return model.lists(questions.asked_as, questions.histories, k, at=questions.asked_at, exclude=seen).codes
-        if questions.among is not None:
-            return choose(model, users, histories, k, questions.among, batch_size=self.config.batch_size).codes
         seen = replace(questions.seen, items=_within(questions.seen.items, model.schema.num_items))
         exclude = seen if self.config.filter_seen else None
+        if isinstance(model, Stages):
+            return model.lists(users, histories, k, at=questions.asked_at, exclude=exclude).codes
+        if questions.among is not None:
+            return choose(model, users, histories, k, questions.among, batch_size=self.config.batch_size).codes
         return retrieve(model, users, histories, k, exclude=exclude, batch_size=self.config.batch_size).codes
 
     def _predict(self, model: Model, questions: Questions) -> np.ndarray:

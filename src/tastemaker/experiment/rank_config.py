@@ -13,6 +13,7 @@ from tastemaker.data.features.config import FeaturesConfig
 from tastemaker.data.rows import RowsConfig, RowSplitConfig
 from tastemaker.errors import ConfigError
 from tastemaker.experiment.sections import Sections, check_sections
+from tastemaker.recommend.objective import Objective
 from tastemaker.resolve import ranker_class
 from tastemaker.settings import Settings, expand
 from tastemaker.train.rows import RowTrainConfig
@@ -23,7 +24,7 @@ class RowEvaluateConfig(Settings):
 
     select: Literal["auc", "log_loss", "grouped_auc"] = Field(
         "auc",
-        description="what chooses the epoch on the validation side: of the first label; classes are chosen by their log loss",
+        description="what chooses the epoch on the validation side: the mean over labels; classes are chosen by their log loss",
     )
     baselines: tuple[str, ...] = Field(("lr",), description="rankers fitted with their defaults and judged on the same rows")
     threshold: float | Literal["f1", "accuracy"] | None = Field(
@@ -34,6 +35,7 @@ class RowEvaluateConfig(Settings):
 
 
 _SECTIONS = ("data", "split", "features", "model", "train", "evaluate")
+_OBJECTIVES = "objectives"
 _PATHS = {"data": ("rows",), "split": ("train", "validation", "test")}
 
 
@@ -48,6 +50,8 @@ class RankConfig(Sections):
     model: Settings
     train: RowTrainConfig
     evaluate: RowEvaluateConfig
+    objectives: dict[str, Objective]
+    """by scenario; the first is the one that is meant where none is named"""
     base: Path
     """the folder that relative paths start from"""
 
@@ -58,7 +62,7 @@ class RankConfig(Sections):
         Raises:
             ConfigError: a section or key is unknown (the nearest known one is named), missing, out of range or without effect.
         """
-        check_sections(tree, _SECTIONS)
+        check_sections(tree, (*_SECTIONS, _OBJECTIVES))
         tree = {name: expand(dict(values)) for name, values in tree.items()}
         model = tree.get("model", {})
         if not isinstance(model.get("name"), str):
@@ -66,17 +70,29 @@ class RankConfig(Sections):
         kind = ranker_class(model["name"])
         for name in tree.get("evaluate", {}).get("baselines", ()):
             ranker_class(str(name))
+        data = RowsConfig.parse(tree.get("data", {}), "data")
+        objectives = {}
+        for name, values in tree.get(_OBJECTIVES, {}).items():
+            if not isinstance(values, Mapping):
+                raise ConfigError(f"{_OBJECTIVES}.{name} = {values!r}", expected=f"a section [{_OBJECTIVES}.{name}]")
+            objectives[name] = Objective.parse(values, f"{_OBJECTIVES}.{name}")
+            if not data.classes:
+                objectives[name].check(data.labels)
         return cls(
-            data=RowsConfig.parse(tree.get("data", {}), "data"),
+            data=data,
             split=RowSplitConfig.parse(tree.get("split", {}), "split"),
             features=FeaturesConfig.parse(tree.get("features", {}), "features"),
             model_name=model["name"],
             model=kind.Config.parse({key: value for key, value in model.items() if key != "name"}, "model"),
             train=RowTrainConfig.parse(tree.get("train", {}), "train"),
             evaluate=RowEvaluateConfig.parse(tree.get("evaluate", {}), "evaluate"),
+            objectives=objectives,
             base=Path(base).resolve(),
         )
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The resolved tree, defaults included, as plain values. Paths are absolute; passwords in addresses are masked."""
-        return self._tree(_SECTIONS, _PATHS)
+        tree = self._tree(_SECTIONS, _PATHS)
+        if self.objectives:
+            tree[_OBJECTIVES] = {name: one.model_dump(mode="json") for name, one in self.objectives.items()}
+        return tree

@@ -29,7 +29,8 @@ from tastemaker.experiment.folder import CHECKPOINT, CONFIG, peak_memory_mb, pla
 from tastemaker.experiment.leaks import leaks
 from tastemaker.experiment.ledger import Ledger
 from tastemaker.experiment.rank_config import RankConfig
-from tastemaker.experiment.result import ARTIFACT, REPORT, RunResult, plain
+from tastemaker.experiment.result import ARTIFACT, PREDICTIONS, REPORT, RunResult, plain
+from tastemaker.experiment.tradeoffs import asked, weigh
 from tastemaker.log import logger
 from tastemaker.rankers.base import Ranker
 from tastemaker.recommend.predictor import Predictor
@@ -40,7 +41,6 @@ from tastemaker.train.row_losses import GROUPED
 from tastemaker.train.rows import RowLoader, RowTrainConfig, train_rows
 
 OnRecord = Callable[[Record], None]
-PREDICTIONS = "predictions.arrow"
 _RATE = "rate"
 """The baseline that knows the share of positives alone."""
 
@@ -109,13 +109,17 @@ def _run(
     notes = [*data.rows.notes, *map(str, found)]
     for leak in found:
         logger.warning("leak: %s", leak)
+    for objective in config.objectives.values():
+        objective.check(data.rows.outputs)
     kind = ranker_class(config.model_name)
     chosen = config.train.adapted(kind, len(data.rows.train), classes=data.classes)
     config = replace(config, features=data.encoder.config, train=chosen)
     write_whole(folder / CONFIG, config.to_toml())
 
     trained, seconds, epochs = _fitted(config.model_name, config.model, config.train, data, config, folder, resuming, on_record)
-    predictor = Predictor(trained, data.encoder, classes=data.classes, calibration=config.train.calibrate)
+    predictor = Predictor(
+        trained, data.encoder, classes=data.classes, calibration=config.train.calibrate, objectives=config.objectives
+    )
     validation = predictor.logits(data.features["validation"])
     predictor.calibrate(validation, data.rows.validation.labels, data.rows.validation.weights)
     predictor.threshold = _threshold(config, predictor.probabilities(validation), data)
@@ -159,6 +163,7 @@ def _run(
             else None,
             "baselines": {name: {"test": one} for name, one in reports.items()},
             "comparison": _compared(said, test, data),
+            "tradeoffs": _weighed(predictor.probabilities(validation), said["model"], data),
             "notes": notes,
             "epochs": epochs,
             "train_seconds": round(seconds, 3),
@@ -206,22 +211,25 @@ def _fitted(
 
 
 def _chooser(metric: str, data: Encoded) -> Callable[[Ranker], float]:
-    """The validation metric, higher is better, of the first label."""
+    """The validation metric, higher is better: the mean over labels."""
     side, features = data.rows.validation, data.features["validation"]
 
-    def choose(ranker: Ranker) -> float:
-        said = Predictor(ranker, data.encoder, classes=data.classes)
-        found = said.probabilities(said.logits(features))
-        if data.classes:
-            return -judged.class_log_loss(side.labels[:, 0].astype(np.int64), found)
-        known = ~np.isnan(side.labels[:, 0])
-        label, probability = side.labels[known, 0], found[known, 0]
+    def of_label(place: int, found: np.ndarray) -> float:
+        known = ~np.isnan(side.labels[:, place])
+        label, probability = side.labels[known, place], found[known, place]
         weights = None if side.weights is None else side.weights[known]
         if metric == "log_loss":
             return -judged.log_loss(label, probability, weights)
         if metric == "grouped_auc" and side.groups is not None:
             return grouped_auc(label, probability, side.groups[known]).value
         return auc(label, probability, weights)
+
+    def choose(ranker: Ranker) -> float:
+        said = Predictor(ranker, data.encoder, classes=data.classes)
+        found = said.probabilities(said.logits(features))
+        if data.classes:
+            return -judged.class_log_loss(side.labels[:, 0].astype(np.int64), found)
+        return float(np.mean([of_label(place, found) for place in range(found.shape[1])]))
 
     return choose
 
@@ -274,6 +282,15 @@ def _worth(outputs: tuple[str, ...]) -> np.ndarray | None:
         return np.array([float(name) for name in outputs])
     except ValueError:
         return None
+
+
+def _weighed(validation: np.ndarray, test: np.ndarray, data: Encoded) -> dict[str, Any] | None:
+    """What each weighting of several labels gives, chosen on validation."""
+    rows = data.rows
+    if data.classes or len(rows.outputs) < 2 or not len(rows.validation):
+        return None
+    sides = {"validation": asked(rows.validation, validation), "test": asked(rows.test, test)}
+    return weigh(sides, rows.outputs).to_dict()
 
 
 def _rates(side: LabelledRows) -> list[float]:

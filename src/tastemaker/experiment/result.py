@@ -10,12 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.ipc
+
 from tastemaker.errors import UserError
 from tastemaker.evaluate.report import Report
 from tastemaker.recommend import artifact
 from tastemaker.recommend.recommender import Recommender
 
-REPORT, REPORTS, ARTIFACT = "report.json", "reports", "artifact"
+REPORT, REPORTS, ARTIFACT, PREDICTIONS = "report.json", "reports", "artifact", "predictions.arrow"
 MODEL = "model"
 """The name of the trained model's own report among those of the baselines."""
 
@@ -65,6 +68,23 @@ class RunResult:
     def tests(self) -> dict[str, Report]:
         """The test reports with the values of each user: `MODEL` and the baselines by name."""
         return {name: Report.load(self.folder / REPORTS, name) for name in (MODEL, *self.report["baselines"])}
+
+    @property
+    def is_ranker(self) -> bool:
+        """Whether the run trained a ranker."""
+        return self.report.get("kind") == "ranker"
+
+    def predictions(self) -> pa.Table:
+        """Of a ranker: the labels of every test row and what was said of it, columns label/PLACE and NAME/LABEL.
+
+        Raises:
+            UserError: there are none.
+        """
+        try:
+            with pa.memory_map(str(self.folder / PREDICTIONS)) as source:
+                return pa.ipc.open_file(source).read_all()
+        except (OSError, pa.ArrowInvalid) as error:
+            raise UserError(f"{self.folder / PREDICTIONS}: {error}", expected="predictions", hint="train again") from None
 
     def to_dict(self) -> dict[str, Any]:
         """The summary that `train --json` prints."""

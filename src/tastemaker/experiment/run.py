@@ -131,7 +131,7 @@ def load_parts(config: Config | StageConfig) -> tuple[Dataset, Split, ImportRepo
     return dataset, parts, imported
 
 
-def evaluate_artifact(folder: Path | str, config: Config) -> dict[str, Any]:
+def evaluate_artifact(folder: Path | str, config: Config | StageConfig) -> dict[str, Any]:
     """Judges a saved model on the test side of a config's data and split: `{"model", "ranked_among", "test"}`, as in a run's report.
 
     Users and items are matched by id: users new to the model are asked with their history, items new to it cannot be hit.
@@ -145,8 +145,12 @@ def evaluate_artifact(folder: Path | str, config: Config) -> dict[str, Any]:
     dataset, parts = recoded(dataset, parts, recommender.users, recommender.items)
     ratings = recommender.model.predicts_values(manifest.config.get("train", {}).get("loss"))
     judge = Judge(dataset, parts, config.evaluate, ratings)
-    test = plain(judge.report(recommender.model, "test", parts.train).to_dict())
-    return {"model": manifest.model.name, "ranked_among": judge.ranked_among, "test": test}
+    test = plain(judge.report(recommender.stages or recommender.model, "test", parts.train).to_dict())
+    return {
+        "model": "two_stage" if recommender.stages else manifest.model.name,
+        "ranked_among": judge.ranked_among,
+        "test": test,
+    }
 
 
 def _run(

@@ -1,4 +1,4 @@
-"""Snapshot: a store's events and items as files, so that a run that is killed goes on with the very data it began with.
+"""Snapshot: a store's events, items and users as files, so that a run that is killed goes on with the very data it began with.
 
 The folder has the shape that `data import` writes. Users erased from the store are never in it: where one was erased since it was taken,
 it is taken anew.
@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tastemaker.data.config import Columns
-from tastemaker.data.properties import item_columns
+from tastemaker.data.properties import item_columns, user_columns
 from tastemaker.errors import DataError
 from tastemaker.experiment.config import Config
-from tastemaker.store.base import Item, Store
+from tastemaker.experiment.stage_config import StageConfig
+from tastemaker.store.base import Item, Page, Store, User
+
+T = TypeVar("T")
+C = TypeVar("C", Config, StageConfig)
 
 KINDS = 100
 """Kinds of behaviour kept apart, the first that were met and those a config names; further ones become "other": senders choose their names."""
-_FACTS, _EVENTS, _ITEMS = "snapshot.json", "events.parquet", "items.parquet"
+_FACTS, _EVENTS, _ITEMS, _USERS = "snapshot.json", "events.parquet", "items.parquet", "users.parquet"
 _COLUMNS = Columns(user="user_id", item="item_id", time="time", value="value", kind="kind")
 _SCHEMA = pa.schema(
     {
@@ -40,10 +44,10 @@ _PAGE = 5000
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class Snapshot(Generic[C]):
     """What a run learns from."""
 
-    config: Config
+    config: C
     """the run's config with `[data]` pointing at the files"""
     sequence: int
     """of the newest event in it"""
@@ -51,7 +55,7 @@ class Snapshot:
     """whether it was taken now; else an earlier one was found"""
 
 
-def taken(config: Config, store: Store, folder: Path) -> Snapshot:
+def taken(config: C, store: Store, folder: Path) -> Snapshot[C]:
     """The snapshot in `folder`, made where there is none, or none that may still be used.
 
     Raises:
@@ -63,8 +67,8 @@ def taken(config: Config, store: Store, folder: Path) -> Snapshot:
         shutil.rmtree(folder, ignore_errors=True)
         facts = _take(store, folder, set(config.data.kinds))
     assert facts is not None
-    items = str(folder.resolve() / _ITEMS) if (folder / _ITEMS).exists() else None
-    files = {"events": str(folder.resolve() / _EVENTS), "items": items, "users": None, "columns": _COLUMNS}
+    items, users = (str(folder.resolve() / name) if (folder / name).exists() else None for name in (_ITEMS, _USERS))
+    files = {"events": str(folder.resolve() / _EVENTS), "items": items, "users": users, "columns": _COLUMNS}
     return Snapshot(replace(config, data=config.data.model_copy(update=files)), facts["sequence"], fresh)
 
 
@@ -114,16 +118,27 @@ def _take(store: Store, folder: Path, named: set[str]) -> dict[str, Any]:
     items = [item for item in _items(store) if item.item_id in met]
     if items:
         pq.write_table(item_columns(items), part / _ITEMS, compression="zstd")
-    facts = {"sequence": sequence, "events": rows, "items": len(items)}
+    users = [user for user in _users(store) if user.properties]
+    if users:
+        pq.write_table(user_columns(users), part / _USERS, compression="zstd")
+    facts = {"sequence": sequence, "events": rows, "items": len(items), "users": len(users)}
     (part / _FACTS).write_text(json.dumps(facts) + "\n", encoding="utf-8")
     part.rename(folder)
     return facts
 
 
 def _items(store: Store) -> Iterable[Item]:
+    return _all(store.items)
+
+
+def _users(store: Store) -> Iterable[User]:
+    return _all(store.users)
+
+
+def _all(pages: Callable[[str | None, int], Page[T]]) -> Iterator[T]:
     cursor: str | None = None
     while True:
-        page = store.items(cursor, _PAGE)
+        page = pages(cursor, _PAGE)
         yield from page.rows
         cursor = page.next
         if cursor is None:

@@ -28,7 +28,10 @@ class SourceConfig(Settings):
 
     model: str | None = Field(None, description="a name that `tastemaker models` lists; default: the section's own")
     depth: int = Field(100, ge=1, le=10_000, description="candidates it brings")
-    settings: dict[str, Any] = Field(default_factory=dict, description="as in its own `[model]` section")
+    settings: dict[str, Any] = Field(
+        default_factory=dict,
+        description="as in its own `[model]` section; without any, popularity, item_knn and ease are tuned on validation",
+    )
     train: dict[str, Any] = Field(default_factory=dict, description="as in its own `[train]` section")
 
 

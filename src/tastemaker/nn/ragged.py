@@ -142,6 +142,16 @@ def positions_from_end(offsets: Tensor) -> Tensor:
     return torch.from_numpy(ends - 1 - np.arange(len(ends))).to(offsets.device)
 
 
+def behind(tokens: Tensor, last: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+    """Each row's tokens (tokens, dim) and behind them its own of `last` (rows, dim), packed, and the offsets of both together."""
+    bounds = offsets.cpu().numpy()
+    lengths, longer = np.diff(bounds), bounds + np.arange(len(bounds))
+    source = np.arange(len(tokens)) + np.repeat(np.arange(len(lengths)), lengths)
+    places, ends, fresh = (torch.from_numpy(one).to(offsets.device) for one in (source, longer[1:] - 1, longer))
+    found = tokens.new_empty(len(tokens) + len(last), tokens.shape[1])
+    return found.index_copy(0, places, tokens).index_copy(0, ends, last), fresh
+
+
 def like_lengths(offsets: np.ndarray, cells: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """The rows that have tokens, in blocks of like length, for systems of length × length each.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Self, cast
 
-import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from tastemaker.data.schema import RowSchema
 from tastemaker.nn.dropout import Dropout
 from tastemaker.nn.histories import Past
-from tastemaker.nn.ragged import Packing, positions_from_end
+from tastemaker.nn.ragged import Packing, behind, positions_from_end
 from tastemaker.nn.rows import Rows
 from tastemaker.nn.segments import weighted_sum
 from tastemaker.nn.transformer import Attention, Block
@@ -68,7 +67,7 @@ class BST(HistoryRanker):
 
     def interest(self, place: int, past: Past, rows: Rows) -> Tensor:
         past = past.newest(self.config.max_length)
-        tokens, offsets = _behind(self.vectors.table(past.codes), past.target, past.offsets)
+        tokens, offsets = behind(self.vectors.table(past.codes), past.target, past.offsets)
         tokens = self.drop(self.norms_input[place](tokens + self.positions[place].index_select(0, positions_from_end(offsets))))
         packing = Packing.of(offsets)
         for block in cast(nn.ModuleList, self.blocks[place]):
@@ -78,13 +77,3 @@ class BST(HistoryRanker):
         shares = torch.repeat_interleave(lengths.float().reciprocal(), lengths, output_size=len(said))
         mean = weighted_sum(said, shares, offsets)
         return torch.cat([said.index_select(0, offsets[1:] - 1), mean, mean * past.target], 1)
-
-
-def _behind(events: Tensor, target: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
-    """Each row's events and behind them its target, packed: (events + rows, dim), and their offsets."""
-    bounds = offsets.cpu().numpy()
-    lengths, longer = np.diff(bounds), bounds + np.arange(len(bounds))
-    source = np.arange(len(events)) + np.repeat(np.arange(len(lengths)), lengths)
-    places, ends, fresh = (torch.from_numpy(one).to(offsets.device) for one in (source, longer[1:] - 1, longer))
-    tokens = events.new_empty(len(events) + len(target), events.shape[1])
-    return tokens.index_copy(0, places, events).index_copy(0, ends, target), fresh

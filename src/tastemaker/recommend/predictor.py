@@ -27,6 +27,7 @@ from tastemaker.errors import ArtifactError, ConfigError, DataError
 from tastemaker.nn.calibration import Isotonic, Platt
 from tastemaker.nn.rows import Rows
 from tastemaker.rankers.base import Ranker
+from tastemaker.recommend.objective import Objective
 from tastemaker.recommend.sealed import (
     MANIFEST,
     FileFacts,
@@ -59,6 +60,7 @@ class PredictorFacts(Settings):
     classes: bool
     calibration: str | None
     threshold: float | None
+    objectives: dict[str, Objective] = Field(default_factory=dict)
 
 
 class PredictorManifest(PredictorFacts):
@@ -85,13 +87,35 @@ class Predictor:
         classes: bool = False,
         calibration: str | None = None,
         threshold: float | None = None,
+        objectives: Mapping[str, Objective] | None = None,
     ) -> None:
         self.ranker, self.encoder, self.classes, self.calibration = ranker.eval(), encoder, classes, calibration
         self.outputs = ranker.schema.outputs
         self.threshold = threshold
         """from which probability of the first label on a row is acted upon; None where nothing was chosen"""
+        self.objectives = dict(objectives or {})
+        """what lists are ordered by, for each scenario; the first where none is named"""
+        for objective in self.objectives.values():
+            objective.check(self.outputs)
         kind = _CALIBRATIONS.get(calibration or "")
         self._calibrated = nn.ModuleList(kind() for _ in self.outputs) if kind is not None and not classes else nn.ModuleList()
+
+    def objective(self, wish: str | None = None) -> tuple[str, Objective]:
+        """The objective of that name, or of a text such as "click=1,buy=4", and its name; without a wish the first, or else the first label.
+
+        Raises:
+            ConfigError: there is none of that name, or a label is not known.
+        """
+        if wish is None:
+            return next(iter(self.objectives.items()), (self.outputs[0], Objective.parse({"weights": {self.outputs[0]: 1.0}})))
+        if "=" in wish:
+            (found := Objective.of(wish)).check(self.outputs)
+            return wish, found
+        if wish not in self.objectives:
+            known = f"one of {', '.join(self.objectives)}, or weights" if self.objectives else "weights"
+            example = ",".join(f"{name}=1" for name in self.outputs[:2])
+            raise ConfigError(f"no objective {wish!r}", expected=f"{known} such as {example}")
+        return wish, self.objectives[wish]
 
     def calibrate(self, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> None:
         """Fits the calibration of each label on held-out rows: logits and labels (rows, outputs), NaN where not known."""
@@ -166,6 +190,7 @@ class Predictor:
             "classes": self.classes,
             "calibration": self.calibration,
             "threshold": self.threshold,
+            "objectives": {name: one.model_dump(mode="json") for name, one in self.objectives.items()},
         }
 
     def save_weights(self, path: Path) -> None:
@@ -178,7 +203,14 @@ class Predictor:
         kind = ranker_class(facts.ranker.name)
         with torch.random.fork_rng(devices=[]):
             ranker = kind(kind.Config.parse(facts.ranker.config, "model"), RowSchema(encoder.schema, facts.outputs))
-        found = cls(ranker, encoder, classes=facts.classes, calibration=facts.calibration, threshold=facts.threshold)
+        found = cls(
+            ranker,
+            encoder,
+            classes=facts.classes,
+            calibration=facts.calibration,
+            threshold=facts.threshold,
+            objectives=facts.objectives,
+        )
         load_weights(found._whole(), weights)
         return found
 

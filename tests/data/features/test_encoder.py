@@ -239,3 +239,13 @@ def test_training_values_alone_decide() -> None:
     before = encoder.encode(pa.table({"x": [2.5], "c": ["a"]}))
     after = encoder.encode(pa.table({"x": [2.5, 1e6], "c": ["a", "z"]}))
     assert same(before, after.take(np.array([0])))
+
+
+def test_a_vector_far_beyond_training_is_cut_off_and_one_of_large_numbers_is_not() -> None:
+    table = pa.table({"text": pa.array([[300.0, 400.0], [-300.0, 400.0]])})
+    encoder = FeatureEncoder.fit(table, FeaturesConfig.parse({"fields": {"text": {"kind": "vector"}}}))
+    (found,) = encoder.encode(pa.table({"text": pa.array([[300.0, 400.0], [1e30, -1e30], [None, 0.0], None])})).vectors
+    scale = np.sqrt((300.0**2 + 400.0**2) / 2)
+    np.testing.assert_allclose(found[0], np.array([300.0, 400.0]) / scale, rtol=1e-6)
+    np.testing.assert_allclose(found[1], [8 * 2**0.5, -8 * 2**0.5], rtol=1e-6)
+    assert np.isnan(found[2]).tolist() == [True, False] and np.isnan(found[3]).all()

@@ -180,7 +180,7 @@ class Buckets:
 
 @dataclass(frozen=True, eq=False)
 class Vector:
-    """As many numbers in every row, divided by their root mean square in training; NaN in a row without one."""
+    """As many numbers in every row, divided by their root mean square in training, and cut off far beyond it; NaN in a row without one."""
 
     kind: ClassVar[str] = "vector"
     name: str
@@ -192,17 +192,21 @@ class Vector:
         lengths = pc.unique(pc.list_value_length(column).drop_null()).to_pylist()
         if len(lengths) != 1:
             raise DataError(f"column {name!r}: lists of {sorted(lengths)} numbers", expected="as many in every row of a vector")
-        values = cls(name, lengths[0], 1.0).encode(column)
+        values = cls(name, lengths[0], 1.0)._filled(column)
         return cls(name, lengths[0], float(np.sqrt(np.nanmean(np.square(values)))) or 1.0)
 
     def encode(self, column: pa.Array) -> np.ndarray:
         """float32 (rows, size)"""
+        farthest = _FARTHEST * self.size**0.5  # as far as a vector goes whose numbers are all 0 but one
+        return np.clip(self._filled(column) / self.scale, -farthest, farthest).astype(np.float32)
+
+    def _filled(self, column: pa.Array) -> np.ndarray:
+        """float64 (rows, size)"""
         lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
         if wrong := set(np.unique(lengths).tolist()) - {0, self.size}:
             raise DataError(f"column {self.name!r}: lists of {min(wrong)} numbers", expected=f"{self.size} numbers a row")
-        found = np.full((len(lengths), self.size), np.nan, dtype=np.float32)
-        flat = columns.numbers(pc.list_flatten(column), self.name)
-        found[lengths > 0] = (flat / self.scale).reshape(-1, self.size)
+        found = np.full((len(lengths), self.size), np.nan)
+        found[lengths > 0] = columns.numbers(pc.list_flatten(column), self.name).reshape(-1, self.size)
         return found
 
     @property
