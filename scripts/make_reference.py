@@ -23,6 +23,7 @@ from tastemaker import errors, resolve
 from tastemaker.cli.app import app
 from tastemaker.data.config import Columns, DataConfig
 from tastemaker.data.features.config import FeaturesConfig, FieldConfig
+from tastemaker.data.propensity import PropensityConfig
 from tastemaker.data.rows import RowsConfig, RowSplitConfig
 from tastemaker.data.splits import _DEFAULTS as SPLIT_DEFAULTS
 from tastemaker.data.splits import SplitConfig
@@ -46,6 +47,7 @@ _OF_RANKERS: list[tuple[str, type[Settings]]] = [
     ("features.fields.NAME", FieldConfig),
     ("train", RowTrainConfig),
     ("evaluate", RowEvaluateConfig),
+    ("propensity", PropensityConfig),
     ("objectives.NAME", Objective),
 ]
 
