@@ -23,7 +23,9 @@ from tastemaker import errors, resolve
 from tastemaker.cli.app import app
 from tastemaker.data.config import Columns, DataConfig
 from tastemaker.data.features.config import FeaturesConfig, FieldConfig
+from tastemaker.data.features.moments import MomentsConfig
 from tastemaker.data.propensity import PropensityConfig
+from tastemaker.data.requests import RequestsConfig
 from tastemaker.data.rows import RowsConfig, RowSplitConfig
 from tastemaker.data.splits import _DEFAULTS as SPLIT_DEFAULTS
 from tastemaker.data.splits import SplitConfig
@@ -31,6 +33,7 @@ from tastemaker.experiment import space
 from tastemaker.experiment.catalogue import catalogue
 from tastemaker.experiment.config import EvaluateSection, RunSection
 from tastemaker.experiment.rank_config import RowEvaluateConfig
+from tastemaker.experiment.stage_config import SourceConfig
 from tastemaker.recommend.objective import Objective
 from tastemaker.settings import Settings
 from tastemaker.train.config import TrainConfig
@@ -40,6 +43,12 @@ FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 NOTE = "<!-- written by scripts/make_reference.py; `make docs` writes it afresh -->\n"
 
 _RANKERS = "Where `[model] name` is a ranker, the file has these sections instead. `data describe` prints the `[features]` that it would take."
+_STAGES = "Where there are `[sources.NAME]`, the file has these sections, and `[data]`, `[split]`, `[features]` and `[train]` as above, the last two as of rankers."
+_OF_STAGES: list[tuple[str, type[Settings]]] = [
+    ("sources.NAME", SourceConfig),
+    ("moments", MomentsConfig),
+    ("rows", RequestsConfig),
+]
 _OF_RANKERS: list[tuple[str, type[Settings]]] = [
     ("data", RowsConfig),
     ("split", RowSplitConfig),
@@ -147,6 +156,10 @@ def configuration() -> str:
     lines += ["# Configuration of rankers", "", _RANKERS, ""]
     for name, kind in _OF_RANKERS:
         lines += [f"## ranker: [{name}]", "", inspect.cleandoc(kind.__doc__ or ""), "", *_settings(kind, name), ""]
+    lines += ["# Configuration of two stages", "", _STAGES, ""]
+    for name, kind in _OF_STAGES:
+        lines += [f"## two stages: [{name}]", "", inspect.cleandoc(kind.__doc__ or ""), "", *_settings(kind, name), ""]
+    lines += ["## two stages: [ranker]", "", "`name` is one of the rankers below, the other keys are its own.", ""]
     lines += ["## [model]", "", "`name` is one of the models below, the other keys are its own.", ""]
     for name in (*resolve.model_names(), *resolve.ranker_names()):
         kind = (resolve.model_class if name in resolve.model_names() else resolve.ranker_class)(name).Config

@@ -119,7 +119,7 @@ def test_settings_that_do_not_go_together_are_refused(tmp_path: Path, sections: 
 
 
 def test_training_with_the_resolved_config_repeats_the_run(tmp_path: Path) -> None:
-    from tastemaker.experiment.rank_config import read_any
+    from tastemaker.experiment.stage_config import read_any
 
     once = run(tmp_path, "once", propensity=PLACED, train={"epochs": 1})
     again = read_any(once.folder / "config.toml")

@@ -15,10 +15,11 @@ import pytest
 from tastemaker.data import synthetic_rows
 from tastemaker.errors import ArtifactError, ConfigError, DataError
 from tastemaker.evaluate.auc import auc_difference
+from tastemaker.experiment.any_config import read_any
 from tastemaker.experiment.compare import compare_runs
 from tastemaker.experiment.config import Config
 from tastemaker.experiment.ledger import Ledger
-from tastemaker.experiment.rank_config import RankConfig, read_any
+from tastemaker.experiment.rank_config import RankConfig
 from tastemaker.experiment.ranking import PREDICTIONS, rank_run
 from tastemaker.experiment.result import RunResult
 from tastemaker.recommend.predictor import is_predictor, load_predictor

@@ -11,7 +11,12 @@ from tastemaker.recommend.recommender import Recommender
 from tastemaker.resolve import model_class
 from tastemaker.train.config import TrainConfig
 
-SIZES = {"mf": {"dim": 8}, "sasrec": {"dim": 8, "blocks": 1, "max_length": 10}}
+SIZES = {
+    "mf": {"dim": 8},
+    "sasrec": {"dim": 8, "blocks": 1, "max_length": 10},
+    "lightgcn": {"dim": 8, "item_bias": True},
+    "dae": {"dim": 8},
+}
 
 
 def dataset(people, things):
@@ -47,6 +52,28 @@ def test_rows_begin_where_the_earlier_version_ended_by_id(name):
         assert "20 users" in note
     else:
         assert torch.equal(model.reader.start, earlier.model.reader.start)
+
+
+@pytest.mark.parametrize(
+    ("name", "tables"),
+    [
+        (
+            "lightgcn",
+            {"walker.user_embedding.weight": "user", "walker.item_embedding.weight": "item", "matching.item_bias": "item"},
+        ),
+        ("dae", {"history.weight": "item", "output": "item"}),
+    ],
+)
+def test_rows_of_ids_inside_a_part_are_matched_by_id_too(name, tables):
+    before, now = dataset(range(10, 40), list("bdfhjl")), dataset(range(30), list("abcdefghijkl"))
+    earlier, model = built(name, before, seed=1), built(name, now, seed=2)
+    if name == "lightgcn":
+        torch.nn.init.normal_(earlier.matching.item_bias)
+    warm.warm(model, now, Recommender.of(earlier, before))
+    for table, of in tables.items():
+        ids = [f"u{user:03}" for user in range(10, 30)] if of == "user" else list("bdfhjl")
+        codes, olds = (getattr(data, f"{of}s").encode(ids).tolist() for data in (now, before))
+        assert torch.equal(model.get_parameter(table)[codes], earlier.get_parameter(table)[olds]), table
 
 
 def test_a_longer_history_keeps_the_positions_of_a_shorter_one():

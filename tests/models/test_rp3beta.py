@@ -48,6 +48,21 @@ def test_scores_are_sums_of_walks(interactions: Interactions, alpha: float, beta
     np.testing.assert_allclose(found[reached], expected[reached], rtol=1e-4)
 
 
+def test_ends_add_up_to_one_and_are_then_reached_from_the_strongest_sources_alone(interactions: Interactions) -> None:
+    table = np.zeros((USERS, ITEMS))
+    table[interactions.user, interactions.item] = 1
+    expected = walked(table, 0.7, 0.2, 6)
+    expected /= np.maximum(expected.sum(1, keepdims=True), 1e-12)
+    settings = {"alpha": 0.7, "beta": 0.2, "neighbours": 6, "normalize": True}
+    np.testing.assert_allclose(solved(interactions, **settings).ends.csr.toarray(), expected, rtol=1e-4, atol=1e-6)
+    few = solved(interactions, **settings, sources=3).ends.csr.toarray()
+    for end in range(ITEMS):
+        kept = np.sort(expected[:, end])[::-1][:3]
+        np.testing.assert_allclose(
+            np.sort(few[:, end])[::-1], np.concatenate([kept, np.zeros(ITEMS - 3)]), rtol=1e-4, atol=1e-6
+        )
+
+
 def test_what_no_walk_reaches_comes_last_the_most_popular_first(interactions: Interactions) -> None:
     model = solved(interactions, neighbours=1)
     scores = model.score(Query.of(np.array([1, 1]), Histories.of([[5], []])))

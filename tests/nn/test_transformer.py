@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tastemaker.nn.ragged import Packing
-from tastemaker.nn.transformer import Attention, Block, LiGRBlock
+from tastemaker.nn.transformer import Attention, Block, LiGRBlock, init_glorot, init_normal
 
 
 @settings(deadline=None, max_examples=30)
@@ -81,3 +81,14 @@ def test_dropped_attention_weights_average_to_attention(causal):
     attention.dropout.p = 1e-3  # rounds to none: the way by hand is the fast one's
     with torch.no_grad():
         torch.testing.assert_close(attention(tokens, packing), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_by_glorot_what_attention_brings_can_be_heard_beside_a_token_from_the_first_step():
+    torch.manual_seed(0)
+    block, tokens, packing = Block(64, 2, 256, 0.0, causal=False), torch.randn(100, 64), Packing.of(torch.tensor([0, 50, 100]))
+    shares = []
+    for init in (init_normal, init_glorot):
+        init(block, 0.02)
+        with torch.no_grad():
+            shares.append(float(block.attention(tokens, packing).std() / tokens.std()))
+    assert shares[0] < 0.01 < 0.05 < shares[1]

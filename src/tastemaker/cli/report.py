@@ -76,6 +76,16 @@ def print_report(report: dict[str, Any]) -> None:
         show.console().print(Text(f"note: {note}"))
 
 
+def print_retrieval(report: dict[str, Any]) -> None:
+    """Prints how much of what users chose each source of a two-stage recommender finds, and all together."""
+    found = report["retrieval"]
+    depth = found["depth"] | {"pool": f"{found['candidates']:.0f}"}
+    show.table(
+        "Retrieval", ["source", "candidates", "recall"], [(name, depth[name], value) for name, value in found["recall"].items()]
+    )
+    print()
+
+
 def print_rank_report(report: dict[str, Any]) -> None:
     """Prints a ranker's metrics beside its baselines, the paired tests of its AUC, the reliability curve, and the notes."""
     test, rivals = report["test"], report["baselines"]

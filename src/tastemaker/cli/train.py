@@ -65,10 +65,13 @@ def train(
     """
     from tastemaker import log
     from tastemaker.cli import show
-    from tastemaker.cli.report import print_report
+    from tastemaker.cli.report import print_report, print_retrieval
     from tastemaker.errors import ConfigError
-    from tastemaker.experiment.rank_config import RankConfig, read_any
+    from tastemaker.experiment.any_config import read_any
+    from tastemaker.experiment.rank_config import RankConfig
     from tastemaker.experiment.run import train_run
+    from tastemaker.experiment.stage_config import StageConfig
+    from tastemaker.experiment.two_stage import stage_run
 
     log.configure()
     if store is None and (promote or name is not None):
@@ -99,8 +102,13 @@ def train(
 
             opened = stack.enter_context(open_store(store))
         with show.training() as on_record:
-            result = train_run(resolved, out, store=opened, resume=resume, on_record=on_record)
+            if isinstance(resolved, StageConfig):
+                result = stage_run(resolved, out, store=opened, resume=resume, on_record=on_record)
+            else:
+                result = train_run(resolved, out, store=opened, resume=resume, on_record=on_record)
         if not as_json:
+            if "retrieval" in result.report:
+                print_retrieval(result.report)
             print_report(result.report)
             print(f"\nrun       {result.folder}\nartifact  {result.artifact}")
         told = {} if opened is None else _enter(opened, result, name or resolved.model_name, promote=promote, as_json=as_json)
@@ -171,12 +179,21 @@ def evaluate(
     """
     from tastemaker import log
     from tastemaker.cli import show
+    from tastemaker.errors import ConfigError
     from tastemaker.evaluate.report import Report
-    from tastemaker.experiment.config import read_config
+    from tastemaker.experiment.any_config import read_any
+    from tastemaker.experiment.rank_config import RankConfig
     from tastemaker.experiment.run import evaluate_artifact
 
     log.configure()
-    report = evaluate_artifact(artifact, read_config(config, set_ or []))
+    resolved = read_any(config, set_ or [])
+    if isinstance(resolved, RankConfig):
+        raise ConfigError(
+            f"the config of a ranker, {resolved.model_name}",
+            expected="one with events",
+            hint="`tastemaker predict` asks a ranker",
+        )
+    report = evaluate_artifact(artifact, resolved)
     if as_json:
         show.print_json({"artifact": str(artifact), **report})
     else:

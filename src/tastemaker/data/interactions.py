@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -48,6 +49,17 @@ class Histories:
         offsets = np.concatenate([[0], np.cumsum(ends - starts)])
         places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], ends - starts)
         return Histories(self.items[places], self.times[places], self.values[places], offsets)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Histories]) -> Histories:
+        """The rows of all parts, one part after the other."""
+        ends = np.cumsum([0, *(part.offsets[-1] - part.offsets[0] for part in parts)])
+        offsets = [part.offsets[1:] - part.offsets[0] + end for part, end in zip(parts, ends, strict=False)]
+        flat = {
+            name: np.concatenate([getattr(part, name)[part.offsets[0] : part.offsets[-1]] for part in parts])
+            for name in ("items", "times", "values")
+        }
+        return cls(**flat, offsets=np.concatenate([[0], *offsets]).astype(np.int64))
 
     @classmethod
     def of(cls, rows: list[np.ndarray] | list[list[int]]) -> Histories:

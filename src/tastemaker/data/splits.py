@@ -63,6 +63,19 @@ class Questions:
         return len(self.users)
 
     @property
+    def together(self) -> bool:
+        """Whether all are asked at one moment: what is known lies before everything that is asked for."""
+        first = self.truth.times.min(initial=np.iinfo(np.int64).max)
+        return bool(self.histories.times.max(initial=np.iinfo(np.int64).min) < first)
+
+    @property
+    def asked_at(self) -> np.ndarray:
+        """int64 (asked,): µs. Who is asked `together` asks at the first moment that is asked for; else each asks just before the own truth."""
+        if self.together or not len(self):
+            return np.full(len(self), self.truth.times.min(initial=np.iinfo(np.int64).max))
+        return self.truth.times[self.truth.offsets[:-1]]
+
+    @property
     def asked_as(self) -> np.ndarray:
         """int32 (asked,): the codes to put in a query: UNKNOWN for users without a training row, whose code no model has fitted."""
         return np.where(self.trained, self.users, np.int32(UNKNOWN)).astype(np.int32)

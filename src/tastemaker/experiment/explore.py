@@ -16,8 +16,9 @@ from tastemaker.data.load import ImportReport, load_dataset
 from tastemaker.data.quality import QualityReport, describe
 from tastemaker.data.splits import SplitConfig, split
 from tastemaker.errors import ConfigError, DataError
+from tastemaker.experiment.any_config import read_any
 from tastemaker.experiment.leaks import Leak, leaks
-from tastemaker.experiment.rank_config import RankConfig, read_any
+from tastemaker.experiment.rank_config import RankConfig
 from tastemaker.experiment.ranking import Encoded, encoded
 from tastemaker.resolve import ranker_names
 from tastemaker.settings import expand, override, read_toml, to_toml

@@ -23,6 +23,7 @@ from tastemaker.evaluate.report import Report
 from tastemaker.experiment.config import EvaluateSection
 from tastemaker.models.base import Model, Query, RetrievalModel
 from tastemaker.recommend.candidates import choose, retrieve
+from tastemaker.recommend.stages import Stages
 
 VALIDATION_USERS = 20_000
 """Users asked at most each time a choice is made on validation: a seeded sample of them where there are more."""
@@ -95,11 +96,11 @@ class Judge:
         count = f"{most:,}" if fewest == most else f"{fewest:,} to {most:,}"
         return f"{count} given negatives, not the catalogue"
 
-    def report(self, model: Model, side: Side, learned: Interactions) -> Report:
+    def report(self, model: Model | Stages, side: Side, learned: Interactions) -> Report:
         """The full report of a side.
 
         Args:
-            model: the model, trained.
+            model: the model, trained, or both stages of one.
             side: "validation" or "test".
             learned: the interactions the model was trained on: what is popular or cold is counted in them.
         """
@@ -109,6 +110,7 @@ class Judge:
             raise DataError(f"nobody is asked on the {side} side", expected="users with rows there", hint="change [split]")
         if self.ratings:
             owner = np.repeat(np.arange(len(questions)), questions.truth.lengths)
+            assert isinstance(model, Model)
             predicted = self._predict(model, questions)
             return evaluate_ratings(
                 predicted, questions.truth.values, questions.users[owner], self.config, history_lengths=lengths[owner]
@@ -158,12 +160,14 @@ class Judge:
         """Item vectors that diversity is measured by: the same for every model."""
         return co_occurrence(self.split.train, self.dataset.items.size, np.random.default_rng(0))
 
-    def _lists(self, model: Model, questions: Questions, k: int) -> np.ndarray:
+    def _lists(self, model: Model | Stages, questions: Questions, k: int) -> np.ndarray:
         users, histories = _as_known(model, questions)
-        if questions.among is not None:
-            return choose(model, users, histories, k, questions.among, batch_size=self.config.batch_size).codes
         seen = replace(questions.seen, items=_within(questions.seen.items, model.schema.num_items))
         exclude = seen if self.config.filter_seen else None
+        if isinstance(model, Stages):
+            return model.lists(users, histories, k, at=questions.asked_at, exclude=exclude).codes
+        if questions.among is not None:
+            return choose(model, users, histories, k, questions.among, batch_size=self.config.batch_size).codes
         return retrieve(model, users, histories, k, exclude=exclude, batch_size=self.config.batch_size).codes
 
     def _predict(self, model: Model, questions: Questions) -> np.ndarray:
@@ -228,7 +232,7 @@ def _some(questions: Questions, rows: np.ndarray) -> Questions:
     )
 
 
-def _as_known(model: Model, questions: Questions) -> tuple[np.ndarray, Histories]:
+def _as_known(model: Model | Stages, questions: Questions) -> tuple[np.ndarray, Histories]:
     """User codes and histories as the model can read them: codes beyond its own become UNKNOWN."""
     histories = questions.histories
     users = _within(questions.asked_as, model.schema.num_users)

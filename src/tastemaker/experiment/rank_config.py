@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,11 +13,10 @@ from tastemaker.data.features.config import FeaturesConfig
 from tastemaker.data.propensity import PropensityConfig
 from tastemaker.data.rows import RowsConfig, RowSplitConfig
 from tastemaker.errors import ConfigError
-from tastemaker.experiment.config import Config
 from tastemaker.experiment.sections import Sections, check_sections
 from tastemaker.recommend.objective import Objective
-from tastemaker.resolve import ranker_class, ranker_names
-from tastemaker.settings import Settings, expand, override, read_toml
+from tastemaker.resolve import ranker_class
+from tastemaker.settings import Settings, expand
 from tastemaker.train.rows import RowTrainConfig
 
 
@@ -115,16 +114,3 @@ class RankConfig(Sections):
         if self.objectives:
             tree[_OBJECTIVES] = {name: one.model_dump(mode="json") for name, one in self.objectives.items()}
         return tree
-
-
-def read_any(path: Path | str, overrides: Iterable[str] = ()) -> Config | RankConfig:
-    """Reads a config file of either kind: the model it names says which.
-
-    Raises:
-        ConfigError: see `Config.parse` and `RankConfig.parse`.
-    """
-    path = Path(path)
-    tree = override(read_toml(path), overrides)
-    model = tree.get("model")
-    kind = RankConfig if isinstance(model, Mapping) and model.get("name") in ranker_names() else Config
-    return kind.parse(tree, path.resolve().parent)

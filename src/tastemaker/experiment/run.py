@@ -44,6 +44,7 @@ from tastemaker.experiment.folder import CHECKPOINT, CONFIG, peak_memory_mb, pla
 from tastemaker.experiment.judge import Judge, recoded
 from tastemaker.experiment.ledger import Ledger, Run
 from tastemaker.experiment.result import ARTIFACT, MODEL, REPORT, REPORTS, RunResult, plain
+from tastemaker.experiment.stage_config import StageConfig
 from tastemaker.experiment.writers import Writer, open_writers
 from tastemaker.log import logger
 from tastemaker.models.base import Model
@@ -119,7 +120,7 @@ def train_run(
     return result
 
 
-def load_parts(config: Config) -> tuple[Dataset, Split, ImportReport]:
+def load_parts(config: Config | StageConfig) -> tuple[Dataset, Split, ImportReport]:
     """The data of a config, split as it says, and an account of what was read."""
     given = {side: source for side in ("train", "validation", "test") if (source := getattr(config.split, side)) is not None}
     dataset, imported = load_dataset(config.data, config.base, given or None)
@@ -130,7 +131,7 @@ def load_parts(config: Config) -> tuple[Dataset, Split, ImportReport]:
     return dataset, parts, imported
 
 
-def evaluate_artifact(folder: Path | str, config: Config) -> dict[str, Any]:
+def evaluate_artifact(folder: Path | str, config: Config | StageConfig) -> dict[str, Any]:
     """Judges a saved model on the test side of a config's data and split: `{"model", "ranked_among", "test"}`, as in a run's report.
 
     Users and items are matched by id: users new to the model are asked with their history, items new to it cannot be hit.
@@ -144,8 +145,12 @@ def evaluate_artifact(folder: Path | str, config: Config) -> dict[str, Any]:
     dataset, parts = recoded(dataset, parts, recommender.users, recommender.items)
     ratings = recommender.model.predicts_values(manifest.config.get("train", {}).get("loss"))
     judge = Judge(dataset, parts, config.evaluate, ratings)
-    test = plain(judge.report(recommender.model, "test", parts.train).to_dict())
-    return {"model": manifest.model.name, "ranked_among": judge.ranked_among, "test": test}
+    test = plain(judge.report(recommender.stages or recommender.model, "test", parts.train).to_dict())
+    return {
+        "model": "two_stage" if recommender.stages else manifest.model.name,
+        "ranked_among": judge.ranked_among,
+        "test": test,
+    }
 
 
 def _run(

@@ -37,8 +37,12 @@ class Sections(abc.ABC):
 
     def _tree(self, names: tuple[str, ...], paths: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, Any]]:
         """The named sections as plain values, without what was left open; `paths` are the keys of each that hold paths."""
-        tree = {name: getattr(self, name).model_dump(mode="json", exclude_none=True) for name in names}
+        tree = self._plain(names, paths)
         tree["model"] = {"name": self.model_name, **tree["model"]}
+        return tree
+
+    def _plain(self, names: tuple[str, ...], paths: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, Any]]:
+        tree = {name: getattr(self, name).model_dump(mode="json", exclude_none=True) for name in names}
         for section, keys in paths.items():
             tree[section] |= {key: _absolute(tree[section][key], self.base) for key in keys if key in tree[section]}
         return tree

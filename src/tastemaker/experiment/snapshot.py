@@ -1,4 +1,4 @@
-"""Snapshot: a store's events and items as files, so that a run that is killed goes on with the very data it began with.
+"""Snapshot: a store's events, items and users as files, so that a run that is killed goes on with the very data it began with.
 
 The folder has the shape that `data import` writes. Users erased from the store are never in it: where one was erased since it was taken,
 it is taken anew.
@@ -10,10 +10,10 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,14 +22,18 @@ import pyarrow.parquet as pq
 from tastemaker.data.config import Columns
 from tastemaker.errors import DataError
 from tastemaker.experiment.config import Config
-from tastemaker.store.base import Item, Store
+from tastemaker.experiment.stage_config import StageConfig
+from tastemaker.store.base import Item, Page, Store, User
+
+T = TypeVar("T")
+C = TypeVar("C", Config, StageConfig)
 
 KINDS = 100
 """Kinds of behaviour kept apart, the first that were met and those a config names; further ones become "other": senders choose their names."""
 PROPERTIES = 64
 """Columns of the catalogue: the properties that most items have."""
 
-_FACTS, _EVENTS, _ITEMS = "snapshot.json", "events.parquet", "items.parquet"
+_FACTS, _EVENTS, _ITEMS, _USERS = "snapshot.json", "events.parquet", "items.parquet", "users.parquet"
 _COLUMNS = Columns(user="user_id", item="item_id", time="time", value="value", kind="kind")
 _SCHEMA = pa.schema(
     {
@@ -45,10 +49,10 @@ _PAGE = 5000
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class Snapshot(Generic[C]):
     """What a run learns from."""
 
-    config: Config
+    config: C
     """the run's config with `[data]` pointing at the files"""
     sequence: int
     """of the newest event in it"""
@@ -56,7 +60,7 @@ class Snapshot:
     """whether it was taken now; else an earlier one was found"""
 
 
-def taken(config: Config, store: Store, folder: Path) -> Snapshot:
+def taken(config: C, store: Store, folder: Path) -> Snapshot[C]:
     """The snapshot in `folder`, made where there is none, or none that may still be used.
 
     Raises:
@@ -68,8 +72,8 @@ def taken(config: Config, store: Store, folder: Path) -> Snapshot:
         shutil.rmtree(folder, ignore_errors=True)
         facts = _take(store, folder, set(config.data.kinds))
     assert facts is not None
-    items = str(folder.resolve() / _ITEMS) if (folder / _ITEMS).exists() else None
-    files = {"events": str(folder.resolve() / _EVENTS), "items": items, "users": None, "columns": _COLUMNS}
+    items, users = (str(folder.resolve() / name) if (folder / name).exists() else None for name in (_ITEMS, _USERS))
+    files = {"events": str(folder.resolve() / _EVENTS), "items": items, "users": users, "columns": _COLUMNS}
     return Snapshot(replace(config, data=config.data.model_copy(update=files)), facts["sequence"], fresh)
 
 
@@ -119,16 +123,27 @@ def _take(store: Store, folder: Path, named: set[str]) -> dict[str, Any]:
     items = [item for item in _items(store) if item.item_id in met]
     if items:
         pq.write_table(_table(items), part / _ITEMS, compression="zstd")
-    facts = {"sequence": sequence, "events": rows, "items": len(items)}
+    users = [user for user in _users(store) if user.properties]
+    if users:
+        pq.write_table(_user_table(users), part / _USERS, compression="zstd")
+    facts = {"sequence": sequence, "events": rows, "items": len(items), "users": len(users)}
     (part / _FACTS).write_text(json.dumps(facts) + "\n", encoding="utf-8")
     part.rename(folder)
     return facts
 
 
 def _items(store: Store) -> Iterable[Item]:
+    return _all(store.items)
+
+
+def _users(store: Store) -> Iterable[User]:
+    return _all(store.users)
+
+
+def _all(pages: Callable[[str | None, int], Page[T]]) -> Iterator[T]:
     cursor: str | None = None
     while True:
-        page = store.items(cursor, _PAGE)
+        page = pages(cursor, _PAGE)
         yield from page.rows
         cursor = page.next
         if cursor is None:
@@ -137,15 +152,25 @@ def _items(store: Store) -> Iterable[Item]:
 
 def _table(items: list[Item]) -> pa.Table:
     """A row an item: its id, categories, and the properties that most have."""
-    common = Counter(key for item in items for key in item.properties if _NAME.fullmatch(key)).most_common()
     columns: dict[str, pa.Array] = {"item_id": pa.array([item.item_id for item in items], pa.string())}
     columns["categories"] = pa.array([list(item.categories) for item in items], pa.list_(pa.string()))
-    taken = set(columns)
-    for key, _count in common:
-        if key.lower() not in taken and len(columns) < PROPERTIES + 2:  # columns differ by more than case in DuckDB
+    return pa.table(columns | _properties([item.properties for item in items], set(columns)))
+
+
+def _user_table(users: list[User]) -> pa.Table:
+    """A row a user: the id, and the properties that most have."""
+    columns: dict[str, pa.Array] = {"user_id": pa.array([user.user_id for user in users], pa.string())}
+    return pa.table(columns | _properties([user.properties for user in users], set(columns)))
+
+
+def _properties(rows: list[Mapping[str, Any]], taken: set[str]) -> dict[str, pa.Array]:
+    """A column for each of the properties that most rows have, but for names taken; names differ by more than case, as DuckDB wants."""
+    columns: dict[str, pa.Array] = {}
+    for key, _count in Counter(key for row in rows for key in row if _NAME.fullmatch(key)).most_common():
+        if key.lower() not in taken and len(columns) < PROPERTIES:
             taken.add(key.lower())
-            columns[key] = _column([item.properties.get(key) for item in items])
-    return pa.table(columns)
+            columns[key] = _column([row.get(key) for row in rows])
+    return columns
 
 
 def _column(values: list[Any]) -> pa.Array:

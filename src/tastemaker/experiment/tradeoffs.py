@@ -10,8 +10,9 @@ import numpy as np
 from tastemaker.data.rows import LabelledRows, load_rows
 from tastemaker.errors import ConfigError, UserError
 from tastemaker.evaluate.tradeoffs import Asked, Given, Tradeoffs, multiplier, trade_offs
+from tastemaker.experiment.any_config import read_any
 from tastemaker.experiment.folder import CONFIG
-from tastemaker.experiment.rank_config import RankConfig, read_any
+from tastemaker.experiment.rank_config import RankConfig
 from tastemaker.experiment.result import RunResult
 from tastemaker.recommend.objective import Objective
 from tastemaker.recommend.predictor import load_predictor

@@ -1,8 +1,9 @@
 """Warm start: a fresh model begins with the weights of an earlier one, row by row of what both know.
 
 Rows of users and items are matched by id, so the earlier model may have been made with other vocabularies; what it did not know keeps its
-first weights. Parameters whose names begin with `user_` or `item_` have a row per code; of all others the rows that both have are taken (positions
-count from the newest event, so that a longer history keeps what a shorter one had). Buffers are statistics of the training side and are
+first weights. Parameters with as many rows as there are codes, now and then, have a row per code (where users and items are equally many, the
+names tell: `user_…`, `item_…`); of all others the rows that both have are taken (positions count from the newest event, so that a longer
+history keeps what a shorter one had). Buffers are statistics of the training side and are
 never taken.
 """
 
@@ -41,9 +42,9 @@ def warm(model: Model, dataset: Dataset, earlier: Recommender) -> str:
     """As `start_from`, from a recommender."""
     if type(earlier.model) is not type(model):
         return f"no warm start: the earlier model is a {type(earlier.model).__name__}"
-    shared = {
-        "user_": _shared(dataset.users, earlier.users),
-        "item_": _shared(dataset.items, earlier.items),
+    sides = {
+        "user_": _Side(dataset.users, earlier.users),
+        "item_": _Side(dataset.items, earlier.items),
     }
     old, taken = dict(earlier.model.named_parameters()), 0
     with torch.no_grad():
@@ -55,18 +56,23 @@ def warm(model: Model, dataset: Dataset, earlier: Recommender) -> str:
             if not weights.dim():
                 weights.copy_(source)
                 continue
+            fitting = [prefix for prefix, side in sides.items() if side.sizes == (len(weights), len(source))]
+            named = [prefix for prefix in fitting if any(part.startswith(prefix) for part in name.split("."))]
             both = torch.arange(min(len(weights), len(source)))
-            here, there = next((rows for prefix, rows in shared.items() if name.startswith(prefix)), (both, both))
+            here, there = sides[(named or fitting)[0]].rows if fitting else (both, both)
             weights[here] = source[there].to(weights)
     if not taken:
         return "no warm start: the earlier model has other sizes"
-    counts = {name: len(rows[0]) - FIRST for name, rows in shared.items()}
+    counts = {prefix: len(side.rows[0]) - FIRST for prefix, side in sides.items()}
     return f"began with the weights of an earlier version: {counts['user_']:,} users and {counts['item_']:,} items in common"
 
 
-def _shared(now: Vocabulary, before: Vocabulary) -> tuple[torch.Tensor, torch.Tensor]:
-    """Codes of what both know, here and there; PAD and UNKNOWN are the same in both."""
-    codes = np.concatenate([np.arange(FIRST, dtype=np.int32), before.encode(now.ids)])
-    held = codes != UNKNOWN
-    held[UNKNOWN] = True
-    return torch.from_numpy(np.flatnonzero(held)), torch.from_numpy(codes[held].astype(np.int64))
+class _Side:
+    """Users, or items, of both: how many codes there are now and were then, and the codes of what both know."""
+
+    def __init__(self, now: Vocabulary, before: Vocabulary) -> None:
+        self.sizes = (now.size, before.size)
+        codes = np.concatenate([np.arange(FIRST, dtype=np.int32), before.encode(now.ids)])
+        held = codes != UNKNOWN
+        held[UNKNOWN] = True  # PAD and UNKNOWN are the same in both
+        self.rows = torch.from_numpy(np.flatnonzero(held)), torch.from_numpy(codes[held].astype(np.int64))

@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from tastemaker.data.habits import suited
@@ -261,9 +263,28 @@ class PairModel(Model):
 
 
 class SequenceModel(RetrievalModel):
-    """A retrieval model that reads the history in order and can be asked before every event of it."""
+    """A retrieval model that reads the history in order and can be asked before every event of it.
+
+    With `similarity = "cosine"` users and items have unit length and the score is their cosine over `temperature` (Gupta et al. 2019,
+    "NISER: Normalized Item and Session Representations to Handle Popularity Bias", eq. 6, whose scale of 16 is a temperature of 1/16):
+    no item wins by the length of its vector, which grows with how often it was a target.
+    """
+
+    class Config(Settings):
+        """Settings that sequence models share."""
+
+        dim: int = Field(64, gt=0, description="size of item and user vectors")
+        similarity: Literal["dot", "cosine"] = Field("dot", description="of user and item vectors")
+        temperature: float = Field(0.0625, gt=0, description="what cosines are divided by")
+
+        @model_validator(mode="after")
+        def _similarity(self) -> Self:
+            if self.similarity == "dot" and self.temperature != type(self).model_fields["temperature"].default:
+                raise ValueError("similarity to be cosine where temperature is set")
+            return self
 
     learns_from = "sequences"
+    item_embedding: nn.Embedding
 
     def encode_batch(self, batch: Batch) -> Encoded:
         return Encoded(self.encode_before(batch.query))
@@ -276,6 +297,19 @@ class SequenceModel(RetrievalModel):
         histories in the query are short enough (`max_length` + 1 events) and known (no PAD, no UNKNOWN).
         """
 
+    @property
+    def item_table(self) -> nn.Embedding:
+        """The vectors of the items that are recommended: by default those that are read."""
+        return self.item_embedding
+
+    def encode_item(self, codes: Tensor | None = None) -> Tensor:
+        vectors = self.item_table.weight if codes is None else self.item_table(codes)
+        return F.normalize(vectors, dim=-1) if self.config.similarity == "cosine" else vectors
+
+    def compared(self, users: Tensor) -> Tensor:
+        """User vectors as items are compared with them: (…, dim) → (…, dim)."""
+        return F.normalize(users, dim=-1) / self.config.temperature if self.config.similarity == "cosine" else users
+
 
 class TokenModel(SequenceModel):
     """A sequence model that reads a history as tokens, a start and then its events, and recommends the items that it reads.
@@ -283,8 +317,6 @@ class TokenModel(SequenceModel):
     Every history begins with the start, so the first event is a target too, and a user with nothing gets what anyone's first event is
     likely to be.
     """
-
-    item_embedding: nn.Embedding
 
     @classmethod
     def adapt(cls, config: Any, interactions: Interactions, loss: str | None = None) -> Any:
@@ -300,14 +332,11 @@ class TokenModel(SequenceModel):
         return self.states(rows).index_select(0, rows.newest)
 
     def encode_before(self, query: Query) -> Tensor:
-        return self.states(Started.before(query.items, query.times, query.offsets))
+        return self.compared(self.states(Started.before(query.items, query.times, query.offsets)))
 
     def encode_user(self, query: Query) -> Tensor:
         query = query.known().last(self.config.max_length)
-        return self.newest(Started.after(query.items, query.times, query.offsets))
-
-    def encode_item(self, codes: Tensor | None = None) -> Tensor:
-        return self.item_embedding.weight if codes is None else self.item_embedding(codes)
+        return self.compared(self.newest(Started.after(query.items, query.times, query.offsets)))
 
 
 @runtime_checkable

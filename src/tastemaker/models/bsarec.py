@@ -16,7 +16,6 @@ from tastemaker.nn.ragged import Packing
 from tastemaker.nn.reader import CausalReader
 from tastemaker.nn.started import Started
 from tastemaker.nn.transformer import Attention, init_normal, perceptron
-from tastemaker.settings import Settings
 
 
 class BSARec(TokenModel):
@@ -33,10 +32,9 @@ class BSARec(TokenModel):
     token: what a user with nothing has.
     """
 
-    class Config(Settings):
+    class Config(TokenModel.Config):
         """Settings of `bsarec`."""
 
-        dim: int = Field(64, gt=0, description="size of item and user vectors")
         blocks: int = Field(2, ge=1, description="blocks")
         heads: int = Field(2, ge=1, description="attention heads")
         hidden: int = Field(4, ge=1, description="width of the perceptron, in multiples of dim")

@@ -13,7 +13,6 @@ from tastemaker.models.base import Query, TokenModel
 from tastemaker.nn.dropout import Dropout
 from tastemaker.nn.started import Started
 from tastemaker.nn.windows import WindowConvolutions, windows
-from tastemaker.settings import Settings
 
 
 class Caser(TokenModel):
@@ -28,10 +27,9 @@ class Caser(TokenModel):
     anyone's first event is likely to be.
     """
 
-    class Config(Settings):
+    class Config(TokenModel.Config):
         """Settings of `caser`."""
 
-        dim: int = Field(64, gt=0, description="size of item and user vectors")
         window: int = Field(5, ge=1, description="newest events that are looked at")
         horizontal: int = Field(16, ge=1, description="filters that look at 1, 2, … `window` events in a row, of each height")
         vertical: int = Field(4, ge=1, description="filters that weigh the events of a window")
@@ -66,12 +64,17 @@ class Caser(TokenModel):
             nn.init.zeros_(self.user_embedding.weight)
 
     def encode_before(self, query: Query) -> Tensor:
-        states = super().encode_before(query)
-        return states if self.user_embedding is None else states + self.user_embedding(query.users[query.rows])
+        return self.compared(
+            self._own(self.states(Started.before(query.items, query.times, query.offsets)), query.users[query.rows])
+        )
 
     def encode_user(self, query: Query) -> Tensor:
-        states = super().encode_user(query.known().last(self.config.window))
-        return states if self.user_embedding is None else states + self.user_embedding(query.users)
+        query = query.known().last(min(self.config.window, self.config.max_length))
+        return self.compared(self._own(self.newest(Started.after(query.items, query.times, query.offsets)), query.users))
+
+    def _own(self, states: Tensor, users: Tensor) -> Tensor:
+        """The states and, where users have vectors, those."""
+        return states if self.user_embedding is None else states + self.user_embedding(users)
 
     def states(self, rows: Started) -> Tensor:
         tokens = rows.vectors(self.item_embedding, self.start)

@@ -13,7 +13,6 @@ from tastemaker.models.base import TokenModel
 from tastemaker.nn.dropout import Dropout
 from tastemaker.nn.recurrent import Cell, Recurrent, Steps
 from tastemaker.nn.started import Started
-from tastemaker.settings import Settings
 
 
 class GRU4Rec(TokenModel):
@@ -28,10 +27,9 @@ class GRU4Rec(TokenModel):
     Every history begins with a learned start token, so the first event is a target too and a user with nothing gets a list.
     """
 
-    class Config(Settings):
+    class Config(TokenModel.Config):
         """Settings of `gru4rec`."""
 
-        dim: int = Field(64, gt=0, description="size of item and user vectors")
         hidden: int = Field(128, gt=0, description="size of the network's state")
         cell: Cell = Field("gru", description="gru, lstm or rnn (a plain tanh of input and state)")
         layers: int = Field(1, ge=1, description="recurrent layers")
@@ -72,6 +70,6 @@ class GRU4Rec(TokenModel):
     def _decoded(self, states: Tensor) -> Tensor:
         return self.decode(self.dropout_hidden(states))
 
-    def encode_item(self, codes: Tensor | None = None) -> Tensor:
-        table = self.item_embedding if self.output_embedding is None else self.output_embedding
-        return table.weight if codes is None else table(codes)
+    @property
+    def item_table(self) -> nn.Embedding:
+        return self.item_embedding if self.output_embedding is None else self.output_embedding

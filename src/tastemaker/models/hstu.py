@@ -17,7 +17,6 @@ from tastemaker.nn.pointwise import PointwiseAttention
 from tastemaker.nn.ragged import Packing
 from tastemaker.nn.started import Started
 from tastemaker.nn.transformer import init_normal
-from tastemaker.settings import Settings
 
 
 class HSTU(TokenModel):
@@ -34,10 +33,9 @@ class HSTU(TokenModel):
     event is likely to be. Data without times: all happened at once.
     """
 
-    class Config(Settings):
+    class Config(TokenModel.Config):
         """Settings of `hstu`."""
 
-        dim: int = Field(64, gt=0, description="size of item and user vectors")
         blocks: int = Field(2, ge=1, description="layers")
         heads: int = Field(2, ge=1, description="attention heads")
         max_length: int = Field(200, ge=1, description="newest events of a history that are read; unset: what the data needs")

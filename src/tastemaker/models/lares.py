@@ -14,7 +14,6 @@ from tastemaker.nn.dropout import Dropout
 from tastemaker.nn.ragged import Packing, positions_from_end
 from tastemaker.nn.started import Started
 from tastemaker.nn.transformer import Block, init_normal
-from tastemaker.settings import Settings
 
 
 class LARES(TokenModel):
@@ -33,10 +32,9 @@ class LARES(TokenModel):
     Every history begins with a learned start token, so the first event is a target too and a user with nothing gets a list.
     """
 
-    class Config(Settings):
+    class Config(TokenModel.Config):
         """Settings of `lares`."""
 
-        dim: int = Field(64, gt=0, description="size of item and user vectors")
         blocks: int = Field(1, ge=1, description="blocks that read the history once")
         core: int = Field(1, ge=1, description="blocks of a hop")
         hops: int = Field(3, ge=1, description="times that the core is applied")

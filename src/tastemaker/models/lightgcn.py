@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import Batch, Encoded, Query, RetrievalModel
+from tastemaker.nn.matching import Likeness, Matching, suited_to_loss
 from tastemaker.nn.propagation import Propagation, Sides
 from tastemaker.settings import Settings
 
@@ -20,7 +20,7 @@ class LightGCN(RetrievalModel):
 
     He, Deng, Wang, Li, Zhang & Wang 2020, "LightGCN: simplifying and powering graph convolution network for recommendation", eq. 3 to
     11. Deviations: unless `[train] loss` says `"bpr"`, which the paper has, the loss is cross-entropy over the catalogue, of cosines over a
-    temperature (as in `mf`), since it needs tens of epochs of large steps instead of a thousand of small ones. The embeddings of
+    temperature plus an item's bias (as in `mf`), since it needs tens of epochs of large steps instead of a thousand of small ones. The embeddings of
     drawn negatives are not in the penalty. The graph is walked once a step.
 
     A user is the sum of what the history's items send, plus an embedding of one's own: a user unseen in training, or one who has done
@@ -33,10 +33,11 @@ class LightGCN(RetrievalModel):
         dim: int = Field(128, gt=0, description="size of user and item vectors")
         layers: int = Field(3, ge=1, description="steps over the graph")
         init: float = Field(0.1, gt=0, description="standard deviation of the first embeddings")
-        similarity: Literal["dot", "cosine"] | None = Field(
+        similarity: Likeness | None = Field(
             None, description="of user and item vectors; unset: cosine for a softmax, dot for other losses"
         )
         temperature: float = Field(0.1, gt=0, description="what cosines are divided by")
+        item_bias: bool | None = Field(None, description="whether an item has a bias beside its vector; unset: for a softmax")
         regularization: float = Field(
             1e-4,
             ge=0,
@@ -52,13 +53,13 @@ class LightGCN(RetrievalModel):
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
         self.walker = Propagation(schema.num_users, schema.num_items, config.dim, config.layers, first=True, init=config.init)
+        self.matching = Matching(schema.num_items, config.similarity, config.temperature, item_bias=config.item_bias is True)
         self._step: Sides | None = None
 
     @classmethod
     def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
-        softmax = loss in (None, "softmax", "cross_entropy")
-        chosen: dict[str, Any] = {"similarity": config.similarity or ("cosine" if softmax else "dot")}
-        if softmax and "regularization" not in config.model_fields_set:
+        chosen: dict[str, Any] = suited_to_loss(config.similarity, config.item_bias, loss)
+        if loss in (None, "softmax", "cross_entropy") and "regularization" not in config.model_fields_set:
             chosen["regularization"] = 0.0
         return config.model_copy(update=chosen)
 
@@ -77,20 +78,16 @@ class LightGCN(RetrievalModel):
             rows = users if batch.rows is None else users[batch.rows]
             first = self.walker.user_embedding(rows).square().sum() + self.walker.item_embedding(batch.targets).square().sum()
             penalty = self.config.regularization / 2 * first / len(batch.targets)
-        return Encoded(self._scaled(self._walked()[0].index_select(0, users)), batch.rows, penalty=penalty)
+        return Encoded(self.matching.of_users(self._walked()[0].index_select(0, users)), batch.rows, penalty=penalty)
 
     def encode_user(self, query: Query) -> Tensor:
-        return self._scaled(self.walker.users_now(query.users, query.matrix(self.schema.num_items)))
+        return self.matching.of_users(self.walker.users_now(query.users, query.matrix(self.schema.num_items)))
 
     def encode_item(self, codes: Tensor | None = None) -> Tensor:
         table = self._walked()[1] if self.training else self.walker.items_now()
-        vectors = table if codes is None else F.embedding(codes, table)
-        return F.normalize(vectors, dim=-1) if self.config.similarity == "cosine" else vectors
+        return self.matching.of_items(table, codes)
 
     def _walked(self) -> Sides:
         if self._step is None:
             self._step = self.walker.mean(self.walker.walk())
         return self._step
-
-    def _scaled(self, users: Tensor) -> Tensor:
-        return F.normalize(users, dim=1) / self.config.temperature if self.config.similarity == "cosine" else users

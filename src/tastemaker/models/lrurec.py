@@ -15,7 +15,6 @@ from tastemaker.nn.ragged import positions_from_end
 from tastemaker.nn.recurrence import LinearRecurrence
 from tastemaker.nn.started import Started
 from tastemaker.nn.transformer import init_normal
-from tastemaker.settings import Settings
 
 
 class LRURec(TokenModel):
@@ -31,10 +30,9 @@ class LRURec(TokenModel):
     event is likely to be.
     """
 
-    class Config(Settings):
+    class Config(TokenModel.Config):
         """Settings of `lrurec`."""
 
-        dim: int = Field(64, gt=0, description="size of item and user vectors")
         blocks: int = Field(2, ge=1, description="blocks")
         states: int = Field(2, ge=1, description="complex states of a recurrence, in multiples of dim")
         hidden: int = Field(1, ge=1, description="width of the perceptron, in multiples of dim")

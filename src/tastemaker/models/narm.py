@@ -15,7 +15,6 @@ from tastemaker.nn.dropout import Dropout
 from tastemaker.nn.ragged import Packing
 from tastemaker.nn.recurrent import Recurrent, Steps
 from tastemaker.nn.started import Started
-from tastemaker.settings import Settings
 
 
 class NARM(TokenModel):
@@ -29,10 +28,9 @@ class NARM(TokenModel):
     Every history begins with a learned start token, so the first event is a target too and a user with nothing gets a list.
     """
 
-    class Config(Settings):
+    class Config(TokenModel.Config):
         """Settings of `narm`."""
 
-        dim: int = Field(64, gt=0, description="size of item and user vectors")
         hidden: int = Field(64, gt=0, description="size of the network's state")
         layers: int = Field(1, ge=1, description="recurrent layers")
         max_length: int = Field(100, ge=1, description="newest events of a history that are read; unset: what the data needs")

@@ -12,7 +12,7 @@ from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import Model, Query
 from tastemaker.nn.similarity import nearest_rows
-from tastemaker.nn.sparse import SparseMatrix
+from tastemaker.nn.sparse import SparseMatrix, keep_best
 from tastemaker.settings import Settings
 
 
@@ -22,7 +22,9 @@ class RP3Beta(Model):
     Paudel, Christoffel, Newell & Bernstein 2017, "Updatable, accurate, diverse, and scalable recommendations for interactive
     applications" (RP3β), with P3α's exponent on the transition probabilities (Cooper, Lee, Radzik & Siantos 2014): a walk user → item
     → user → item, its end divided by a power of the end's degree. Deviations: only the `neighbours` most probable ends of each item
-    are kept, as in the implementations that papers compare with, and the walk does not return to the item it went through.
+    are kept, as in the implementations that papers compare with, and the walk does not return to the item it went through. With
+    `normalize` the kept ends of an item then add up to 1, so that a history's items count alike; with `sources` an end is reached from
+    its strongest items alone (both as Anelli et al. 2023, "Challenging the myth of graph collaborative filtering", ran it).
 
     Known and unseen users alike are what their history says; its order does not matter. An item that no walk reaches scores
     -1 / (1 + its number of users), so such items follow all others, the most popular first; a user with nothing gets the popularity
@@ -35,6 +37,10 @@ class RP3Beta(Model):
         neighbours: int = Field(default=500, ge=1, description="Ends kept for an item.")
         alpha: float = Field(default=0.6, ge=0, description="Exponent of the transition probabilities: 1 is a random walk.")
         beta: float = Field(default=0.4, ge=0, description="Exponent of the degree of the item scored, which divides.")
+        normalize: bool = Field(False, description="Whether the ends kept for an item are brought to a sum of 1.")
+        sources: int | None = Field(
+            None, ge=1, description="Items, the strongest, from which an end is reached, after `normalize`; unset: all."
+        )
         weighted: bool = Field(
             False, description="A cell is the sum of the kind weights of its events (in a query: their number) instead of 1."
         )
@@ -66,6 +72,10 @@ class RP3Beta(Model):
             neighbours=config.neighbours,
             not_with=np.arange(cells.shape[1]),
         )
+        if config.normalize:
+            ends.data /= np.repeat(_sums(ends), np.diff(ends.indptr))
+        if config.sources is not None:
+            ends = keep_best(ends.T.tocsr(), config.sources).T.tocsr()
         self.ends.set(ends)
 
     def score(self, query: Query, items: Tensor | None = None) -> Tensor:

@@ -12,7 +12,6 @@ from tastemaker.models.base import TokenModel
 from tastemaker.nn.reader import CausalReader
 from tastemaker.nn.started import Started
 from tastemaker.nn.transformer import Block, LiGRBlock, init_normal
-from tastemaker.settings import Settings
 
 
 class SASRec(TokenModel):
@@ -32,10 +31,9 @@ class SASRec(TokenModel):
     `[train] loss = "softmax"` with `sampler = "mixed"`.
     """
 
-    class Config(Settings):
+    class Config(TokenModel.Config):
         """Settings of `sasrec`."""
 
-        dim: int = Field(64, gt=0, description="size of item and user vectors")
         blocks: int = Field(2, ge=1, description="transformer blocks")
         heads: int = Field(2, ge=1, description="attention heads")
         hidden: int = Field(1, ge=1, description="width of the perceptron, in multiples of dim")

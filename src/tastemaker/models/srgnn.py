@@ -15,7 +15,6 @@ from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import Query, SequenceModel
 from tastemaker.nn.dropout import Dropout
 from tastemaker.nn.session_graph import GatedGraph, SessionGraphs
-from tastemaker.settings import Settings
 
 
 class SRGNN(SequenceModel):
@@ -30,10 +29,9 @@ class SRGNN(SequenceModel):
     is a learned vector, which is what the first event is asked from.
     """
 
-    class Config(Settings):
+    class Config(SequenceModel.Config):
         """Settings of `srgnn`."""
 
-        dim: int = Field(64, gt=0, description="size of item and user vectors")
         steps: int = Field(1, ge=1, description="times that nodes hear their neighbours")
         max_length: int = Field(50, ge=1, description="newest events of a history that are read; unset: what the data needs")
         init: float = Field(0.02, gt=0, description="standard deviation of the first embeddings")
@@ -63,11 +61,11 @@ class SRGNN(SequenceModel):
 
     def encode_before(self, query: Query) -> Tensor:
         first = query.offsets[:-1].repeat_interleave(query.lengths).cpu().numpy()
-        return self._encoded(query, first, np.arange(len(first)) - first)
+        return self.compared(self._encoded(query, first, np.arange(len(first)) - first))
 
     def encode_user(self, query: Query) -> Tensor:
         query = query.known().last(self.config.max_length)
-        return self._encoded(query, query.offsets[:-1].cpu().numpy(), query.lengths.cpu().numpy())
+        return self.compared(self._encoded(query, query.offsets[:-1].cpu().numpy(), query.lengths.cpu().numpy()))
 
     def _encoded(self, query: Query, first: np.ndarray, lengths: np.ndarray) -> Tensor:
         """A vector for each stretch `first[i]:first[i] + lengths[i]` of the query's events, (stretches, dim)."""
@@ -82,6 +80,3 @@ class SRGNN(SequenceModel):
         users = self.decode(self.dropout(torch.cat([newest, general], 1)))
         places = torch.from_numpy(some).to(users.device)
         return self.start.expand(len(lengths), -1).index_copy(0, places, users)
-
-    def encode_item(self, codes: Tensor | None = None) -> Tensor:
-        return self.item_embedding.weight if codes is None else self.item_embedding(codes)

@@ -17,7 +17,6 @@ from tastemaker.nn.lags import personal_lags, rectangles
 from tastemaker.nn.ragged import Packing, positions_from_end
 from tastemaker.nn.started import Started
 from tastemaker.nn.transformer import init_normal
-from tastemaker.settings import Settings
 
 
 class TiSASRec(TokenModel):
@@ -33,10 +32,9 @@ class TiSASRec(TokenModel):
     event is likely to be. Data without times: all intervals are 0, and what is left is self-attention with positions.
     """
 
-    class Config(Settings):
+    class Config(TokenModel.Config):
         """Settings of `tisasrec`."""
 
-        dim: int = Field(64, gt=0, description="size of item and user vectors")
         blocks: int = Field(2, ge=1, description="transformer blocks")
         heads: int = Field(2, ge=1, description="attention heads")
         hidden: int = Field(1, ge=1, description="width of the perceptron, in multiples of dim")

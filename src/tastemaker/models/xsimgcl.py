@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import Batch, Encoded, Query, RetrievalModel
+from tastemaker.nn.matching import Likeness, Matching, suited_to_loss
 from tastemaker.nn.propagation import Propagation, Sides
 from tastemaker.settings import Settings
 
@@ -22,7 +23,7 @@ class XSimGCL(RetrievalModel):
     Yu, Xia, Chen, Cui, Hung & Yin 2023, "XSimGCL: towards extremely simple graph contrastive learning for recommendation": after each
     step a vector moves by `noise`, in a random direction of its own orthant; and the batch's users and items find themselves, by
     InfoNCE, between layer `contrast_layer` and the mean. Deviations: unless `[train] loss` says `"bpr"`, which the paper has, the loss is
-    cross-entropy over the catalogue, of cosines over a temperature (as in `mf`); `contrasted` of the batch's users and of its items, drawn
+    cross-entropy over the catalogue, of cosines over a temperature plus an item's bias (as in `mf`); `contrasted` of the batch's users and of its items, drawn
     at random, are contrasted where there are more, since that costs their square.
 
     A user is the sum of what the history's items send: known and unseen users alike. A user with nothing gets the mean user's vector.
@@ -34,10 +35,11 @@ class XSimGCL(RetrievalModel):
         dim: int = Field(128, gt=0, description="size of user and item vectors")
         layers: int = Field(2, ge=1, description="steps over the graph")
         init: float = Field(0.1, gt=0, description="standard deviation of the first embeddings")
-        similarity: Literal["dot", "cosine"] | None = Field(
+        similarity: Likeness | None = Field(
             None, description="of user and item vectors; unset: cosine for a softmax, dot for other losses"
         )
         temperature: float = Field(0.1, gt=0, description="what cosines are divided by")
+        item_bias: bool | None = Field(None, description="whether an item has a bias beside its vector; unset: for a softmax")
         noise: float = Field(0.1, ge=0, description="length of the noise after each step")
         contrast: float = Field(0.1, ge=0, description="weight of the contrast; 0 is none")
         contrast_layer: int = Field(1, ge=0, description="layer that is contrasted with the mean; 0 is before the first step")
@@ -59,13 +61,12 @@ class XSimGCL(RetrievalModel):
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
         self.walker = Propagation(schema.num_users, schema.num_items, config.dim, config.layers, first=False, init=config.init)
+        self.matching = Matching(schema.num_items, config.similarity, config.temperature, item_bias=config.item_bias is True)
         self._step: tuple[Sides, Sides] | None = None
 
     @classmethod
     def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:
-        softmax = loss in (None, "softmax", "cross_entropy")
-        chosen: dict[str, Any] = {"similarity": config.similarity or ("cosine" if softmax else "dot")}
-        return config.model_copy(update=chosen)
+        return config.model_copy(update=suited_to_loss(config.similarity, config.item_bias, loss))
 
     def observe(self, interactions: Interactions) -> None:
         self.walker.graph.connect(interactions.matrix(self.schema.num_users, self.schema.num_items))
@@ -82,15 +83,14 @@ class XSimGCL(RetrievalModel):
             mean, layer = self._walked()
             apart = self._contrast(users, mean[0], layer[0]) + self._contrast(batch.targets, mean[1], layer[1])
             penalty = self.config.contrast * apart
-        return Encoded(self._scaled(self._walked()[0][0].index_select(0, users)), batch.rows, penalty=penalty)
+        return Encoded(self.matching.of_users(self._walked()[0][0].index_select(0, users)), batch.rows, penalty=penalty)
 
     def encode_user(self, query: Query) -> Tensor:
-        return self._scaled(self.walker.users_now(query.users, query.matrix(self.schema.num_items)))
+        return self.matching.of_users(self.walker.users_now(query.users, query.matrix(self.schema.num_items)))
 
     def encode_item(self, codes: Tensor | None = None) -> Tensor:
         table = self._walked()[0][1] if self.training else self.walker.items_now()
-        vectors = table if codes is None else F.embedding(codes, table)
-        return F.normalize(vectors, dim=-1) if self.config.similarity == "cosine" else vectors
+        return self.matching.of_items(table, codes)
 
     def _walked(self) -> tuple[Sides, Sides]:
         """The mean of the layers, and the one that is contrasted with it."""
@@ -111,6 +111,3 @@ class XSimGCL(RetrievalModel):
         one, other = (F.normalize(view.index_select(0, codes), dim=1) for view in (mean, layer))
         places = torch.arange(len(codes), device=codes.device)
         return F.cross_entropy(one @ other.T / self.config.contrast_temperature, places)
-
-    def _scaled(self, users: Tensor) -> Tensor:
-        return F.normalize(users, dim=1) / self.config.temperature if self.config.similarity == "cosine" else users

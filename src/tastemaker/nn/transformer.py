@@ -141,3 +141,11 @@ def init_normal(module: nn.Module, std: float) -> None:
             nn.init.normal_(part.weight, std=std)
         if isinstance(part, nn.Linear) and part.bias is not None:
             nn.init.zeros_(part.bias)
+
+
+def init_glorot(module: nn.Module, std: float) -> None:
+    """As `init_normal`, but linear layers keep the size of what goes through them (Glorot & Bengio 2010, eq. 16)."""
+    init_normal(module, std)
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.xavier_uniform_(part.weight)

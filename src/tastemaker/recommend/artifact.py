@@ -8,6 +8,8 @@ items.arrow           id, events, then the catalogue's columns, a row per item p
 histories.arrow       items, times, values: lists, a row per user place; times or values are left out where there are none
 ```
 
+A recommender of two stages has the files of `stage_files` besides.
+
 Opening checks everything before it believes anything: each file's hash, the manifest's own, that vocabularies, histories, model and
 weights fit each other. Hashes guard against damage and mix-ups; they are no signature, so they do not say who made an artifact.
 """
@@ -29,15 +31,17 @@ from tastemaker.data.interactions import Histories
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.data.vocabulary import FIRST, Vocabulary
 from tastemaker.errors import ArtifactError, ConfigError
-from tastemaker.models.base import Model
+from tastemaker.recommend import stage_files
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.recommend.sealed import (
     AGAIN,
     MANIFEST,
     FileFacts,
+    ModelFacts,
+    built,
     check_files,
     damaged,
-    load_weights,
+    model_name,
     opening,
     read_arrow,
     read_facts,
@@ -45,7 +49,7 @@ from tastemaker.recommend.sealed import (
     tensors_of,
     write_arrow,
 )
-from tastemaker.resolve import model_class
+from tastemaker.recommend.stage_files import StageFacts
 from tastemaker.settings import Settings
 
 FORMAT = 1
@@ -54,14 +58,6 @@ FORMAT = 1
 _WEIGHTS, _USERS, _ITEMS, _HISTORIES = "weights.safetensors", "users.arrow", "items.arrow", "histories.arrow"
 _FILES = (_WEIGHTS, _USERS, _ITEMS, _HISTORIES)
 _NOTHING = Histories.of([np.zeros(0, np.int32)])
-
-
-class ModelFacts(Settings):
-    """What the model is."""
-
-    name: str
-    """as in `tastemaker models`"""
-    config: dict[str, Any]
 
 
 class Manifest(Settings):
@@ -87,6 +83,8 @@ class Manifest(Settings):
     config: dict[str, Any]
     """the resolved config of the run that made it"""
     files: dict[str, FileFacts]
+    stages: StageFacts | None = None
+    """where the lists are made in two stages: all that is not the first source"""
 
 
 def save(
@@ -111,7 +109,7 @@ def save(
     Raises:
         ArtifactError: the folder holds something else, cannot be written, or the weights are not finite.
     """
-    name, tensors = _model_name(recommender.model), tensors_of(recommender.model)
+    name, tensors = model_name(recommender.model), tensors_of(recommender.model)
     files: dict[str, Callable[[Path], None]] = {
         _WEIGHTS: partial(save_file, tensors),
         _USERS: lambda path: write_arrow(path, pa.table({"id": recommender.users.ids})),
@@ -129,6 +127,9 @@ def save(
         "metrics": metrics or {},
         "config": config or {},
     }
+    if recommender.stages is not None:
+        facts["stages"] = stage_files.facts(recommender.stages)
+        files |= stage_files.writers(recommender.stages)
     return seal(folder, files, facts, "an artifact")
 
 
@@ -142,7 +143,7 @@ def load(folder: Path | str, *, device: torch.device | str = "cpu") -> Recommend
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    check_files(folder, manifest.files, _FILES)
+    check_files(folder, manifest.files, (*_FILES, *(stage_files.names(manifest.stages) if manifest.stages else ())))
     with opening(folder):
         users = Vocabulary(_column(read_arrow(folder / _USERS), 0, "id"))
         table = read_arrow(folder / _ITEMS)
@@ -159,8 +160,11 @@ def load(folder: Path | str, *, device: torch.device | str = "cpu") -> Recommend
                 )
         events = np.concatenate([np.zeros(FIRST, np.int64), _numbers(_column(table, 1, "events"), pa.int64())])
         histories = _histories(read_arrow(folder / _HISTORIES), manifest.num_users, manifest.num_items)
-        model = _model(folder / _WEIGHTS, manifest).to(device)
-        return Recommender(model, users, items, histories, events=events, catalogue=table.select(range(2, table.num_columns)))
+        sizes = FeatureSchema(manifest.num_users, manifest.num_items)
+        model = built(manifest.model, sizes, folder / _WEIGHTS).to(device)
+        catalogue = table.select(range(2, table.num_columns))
+        stages = None if manifest.stages is None else stage_files.read(folder, manifest.stages, model, users, items, catalogue)
+        return Recommender(model, users, items, histories, events=events, catalogue=catalogue, stages=stages)
 
 
 def read_manifest(folder: Path | str) -> Manifest:
@@ -174,31 +178,6 @@ def read_manifest(folder: Path | str) -> Manifest:
         return Manifest.parse(facts)
     except ConfigError as error:
         raise damaged(MANIFEST, str(error)) from None
-
-
-def _model(path: Path, manifest: Manifest) -> Model:
-    """Builds the model and loads its weights; the generator of the process is left as it was."""
-    cls = model_class(manifest.model.name)
-    config = cls.Config.parse(manifest.model.config, "model")
-    with torch.random.fork_rng(devices=[]):
-        model: Model = cls(config, FeatureSchema(manifest.num_users, manifest.num_items))
-    load_weights(model, path)
-    return model
-
-
-def _model_name(model: Model) -> str:
-    name = type(model).__module__.rpartition(".")[2]
-    try:
-        known = model_class(name) is type(model)
-    except ConfigError:
-        known = False
-    if not known:
-        raise ArtifactError(
-            f"a model of class {type(model).__qualname__!r}",
-            expected="a model of tastemaker.models",
-            hint="give it a file there",
-        )
-    return name
 
 
 def _item_table(recommender: Recommender) -> pa.Table:

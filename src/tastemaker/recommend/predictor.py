@@ -10,7 +10,6 @@ features.arrow        what each column means
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,11 @@ from tastemaker.errors import ArtifactError, ConfigError, DataError
 from tastemaker.nn.calibration import Isotonic, Platt
 from tastemaker.nn.rows import Rows
 from tastemaker.rankers.base import Ranker
-from tastemaker.recommend.artifact import ModelFacts
 from tastemaker.recommend.objective import Objective
 from tastemaker.recommend.sealed import (
     MANIFEST,
     FileFacts,
+    ModelFacts,
     check_files,
     damaged,
     load_weights,
@@ -53,7 +52,18 @@ _BATCH = 8192
 _CALIBRATIONS: dict[str, Any] = {"platt": Platt, "isotonic": Isotonic}
 
 
-class PredictorManifest(Settings):
+class PredictorFacts(Settings):
+    """What a predictor is, but for weights and fields."""
+
+    ranker: ModelFacts
+    outputs: tuple[str, ...]
+    classes: bool
+    calibration: str | None
+    threshold: float | None
+    objectives: dict[str, Objective] = Field(default_factory=dict)
+
+
+class PredictorManifest(PredictorFacts):
     """What a predictor's folder says of itself."""
 
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -61,12 +71,6 @@ class PredictorManifest(Settings):
     created: str
     tastemaker: str
     torch: str
-    ranker: ModelFacts
-    outputs: tuple[str, ...]
-    classes: bool
-    calibration: str | None
-    threshold: float | None
-    objectives: dict[str, Objective] = Field(default_factory=dict)
     metrics: dict[str, Any]
     config: dict[str, Any]
     files: dict[str, FileFacts]
@@ -174,23 +178,42 @@ class Predictor:
         Raises:
             ArtifactError: the folder holds something else, cannot be written, or the weights are not finite.
         """
+        facts = {"format": FORMAT, **self.facts(), "metrics": metrics or {}, "config": config or {}}
+        files: dict[str, Callable[[Path], None]] = {_WEIGHTS: self.save_weights, _FEATURES: self.encoder.save}
+        return seal(folder, files, facts, "a predictor")
+
+    def facts(self) -> dict[str, Any]:
+        """What it is, but for weights and fields."""
         name = type(self.ranker).__module__.rpartition(".")[2]
-        facts = {
-            "format": FORMAT,
+        return {
             "ranker": {"name": name, "config": self.ranker.config.model_dump(mode="json")},
             "outputs": list(self.outputs),
             "classes": self.classes,
             "calibration": self.calibration,
             "threshold": self.threshold,
             "objectives": {name: one.model_dump(mode="json") for name, one in self.objectives.items()},
-            "metrics": metrics or {},
-            "config": config or {},
         }
-        files: dict[str, Callable[[Path], None]] = {
-            _WEIGHTS: partial(save_file, tensors_of(self._whole())),
-            _FEATURES: self.encoder.save,
-        }
-        return seal(folder, files, facts, "a predictor")
+
+    def save_weights(self, path: Path) -> None:
+        """Writes the weights of ranker and calibration."""
+        save_file(tensors_of(self._whole()), path)
+
+    @classmethod
+    def of(cls, facts: PredictorFacts, encoder: FeatureEncoder, weights: Path) -> Predictor:
+        """The predictor that said `facts` of itself."""
+        kind = ranker_class(facts.ranker.name)
+        with torch.random.fork_rng(devices=[]):
+            ranker = kind(kind.Config.parse(facts.ranker.config, "model"), RowSchema(encoder.schema, facts.outputs))
+        found = cls(
+            ranker,
+            encoder,
+            classes=facts.classes,
+            calibration=facts.calibration,
+            threshold=facts.threshold,
+            objectives=facts.objectives,
+        )
+        load_weights(found._whole(), weights)
+        return found
 
     def _whole(self) -> nn.ModuleDict:
         return nn.ModuleDict({"ranker": self.ranker, "calibration": self._calibrated})
@@ -215,20 +238,7 @@ def load_predictor(folder: Path | str) -> Predictor:
         raise (damaged(MANIFEST, str(error)) if is_predictor(folder) else _no_predictor(folder)) from None
     check_files(folder, manifest.files, _FILES)
     with opening(folder):
-        encoder = FeatureEncoder.load(folder / _FEATURES)
-        cls = ranker_class(manifest.ranker.name)
-        with torch.random.fork_rng(devices=[]):
-            ranker = cls(cls.Config.parse(manifest.ranker.config, "model"), RowSchema(encoder.schema, manifest.outputs))
-        found = Predictor(
-            ranker,
-            encoder,
-            classes=manifest.classes,
-            calibration=manifest.calibration,
-            threshold=manifest.threshold,
-            objectives=manifest.objectives,
-        )
-        load_weights(found._whole(), folder / _WEIGHTS)
-    return found
+        return Predictor.of(manifest, FeatureEncoder.load(folder / _FEATURES), folder / _WEIGHTS)
 
 
 def _no_predictor(folder: Path) -> ArtifactError:

@@ -20,6 +20,7 @@ from tastemaker.models.base import Model, Query, RetrievalModel
 from tastemaker.recommend.candidates import Candidates, Scorer, device_of, rank, scorer
 from tastemaker.recommend.reasons import Reason, effects, strongest
 from tastemaker.recommend.scoring import Scoring
+from tastemaker.recommend.stages import Stages
 
 REASONS = 3
 """Reasons given for a recommendation at most."""
@@ -83,6 +84,7 @@ class Recommender:
         *,
         events: np.ndarray | None = None,
         catalogue: pa.Table | None = None,
+        stages: Stages | None = None,
     ) -> None:
         """Joins the parts; `Recommender.of` takes them from a dataset.
 
@@ -93,6 +95,7 @@ class Recommender:
             histories: what each user did, a row per user code, PAD and UNKNOWN included.
             events: int (items.size,): events of each item code, for the popular list; None counts them in `histories`.
             catalogue: a row per item place, or no columns.
+            stages: what makes the lists, where it is more than the model: `model` is its first source, and is what items are alike by.
 
         Raises:
             DataError: the parts do not belong together.
@@ -108,10 +111,17 @@ class Recommender:
         _agree("event counts", len(events), items.size)
         self.model, self.users, self.items = model.eval(), users, items
         self.histories, self.events, self.catalogue = histories, events.astype(np.int64), catalogue
+        self.stages = stages
 
     @classmethod
     def of(
-        cls, model: Model, dataset: Dataset, interactions: Interactions | None = None, *, history_length: int | None = None
+        cls,
+        model: Model,
+        dataset: Dataset,
+        interactions: Interactions | None = None,
+        *,
+        history_length: int | None = None,
+        stages: Stages | None = None,
     ) -> Recommender:
         """A recommender over a dataset.
 
@@ -120,6 +130,7 @@ class Recommender:
             dataset: brings vocabularies and catalogue.
             interactions: what is known of users when they ask; None takes all of the dataset's.
             history_length: newest events kept of each user; None keeps all. Items seen before those may come back.
+            stages: see `Recommender`.
         """
         known = dataset.interactions if interactions is None else interactions
         known = known.take((known.user >= FIRST) & (known.item >= FIRST))
@@ -127,7 +138,7 @@ class Recommender:
         events = np.bincount(known.item, minlength=dataset.items.size)
         if history_length is not None:
             histories = histories.last(history_length)
-        return cls(model, dataset.users, dataset.items, histories, events=events, catalogue=dataset.catalogue)
+        return cls(model, dataset.users, dataset.items, histories, events=events, catalogue=dataset.catalogue, stages=stages)
 
     def __repr__(self) -> str:
         return f"Recommender({type(self.model).__name__}, {len(self.users)} users, {len(self.items)} items)"
@@ -291,10 +302,20 @@ class Recommender:
         if never := list(exclude):
             banned = _with_each(histories.last(0) if banned is None else banned, self.items.encode(never))
         allowed = None if allow is None else self.items.encode(list(allow))
-        nothing = (histories.lengths == 0) & (self.model.personal)
+        nothing = (histories.lengths == 0) & (self.model.personal if self.stages is None else self.stages.personal)
         codes = np.zeros((len(users), max(k, 0)), dtype=np.int32)
         scores = np.full(codes.shape, -np.inf, dtype=np.float32)
         for score, rows in ((self._score, np.nonzero(~nothing)[0]), (self._popularity, np.nonzero(nothing)[0])):
+            if self.stages is not None and score is self._score:
+                found = self.stages.lists(
+                    users[rows],
+                    histories.take(rows),
+                    k,
+                    exclude=None if banned is None else banned.take(rows),
+                    allowed=allowed,
+                )
+                codes[rows], scores[rows] = found.codes, found.scores
+                continue
             found = rank(
                 score,
                 users[rows],

@@ -26,7 +26,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tastemaker import __version__
-from tastemaker.errors import ArtifactError, MissingExtraError
+from tastemaker.data.schema import FeatureSchema
+from tastemaker.errors import ArtifactError, ConfigError, MissingExtraError
+from tastemaker.models.base import Model
+from tastemaker.resolve import model_class
 from tastemaker.settings import Settings
 
 MANIFEST = "manifest.json"
@@ -40,6 +43,14 @@ class FileFacts(Settings):
 
     bytes: int = Field(ge=0)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class ModelFacts(Settings):
+    """What a model or ranker is."""
+
+    name: str
+    """as in `tastemaker models`"""
+    config: dict[str, Any]
 
 
 def seal(folder: Path | str, files: Mapping[str, Callable[[Path], None]], facts: Mapping[str, Any], what: str) -> Path:
@@ -238,3 +249,33 @@ def opening(folder: Path) -> Iterator[None]:
     except Exception as error:
         found = re.sub(r"\s+", " ", str(error) or type(error).__name__)[:500]
         raise ArtifactError(f"{str(folder)!r} cannot be opened: {found}", expected="a sound artifact", hint=AGAIN) from None
+
+
+def built(facts: ModelFacts, sizes: FeatureSchema, weights: Path) -> Model:
+    """The model that said `facts` of itself; the generator of the process is left as it was."""
+    cls = model_class(facts.name)
+    config = cls.Config.parse(facts.config, "model")
+    with torch.random.fork_rng(devices=[]):
+        model: Model = cls(config, sizes)
+    load_weights(model, weights)
+    return model
+
+
+def model_name(model: Model) -> str:
+    """The name that a config has for a model's class.
+
+    Raises:
+        ArtifactError: it is none of `tastemaker.models`.
+    """
+    name = type(model).__module__.rpartition(".")[2]
+    try:
+        known = model_class(name) is type(model)
+    except ConfigError:
+        known = False
+    if not known:
+        raise ArtifactError(
+            f"a model of class {type(model).__qualname__!r}",
+            expected="a model of tastemaker.models",
+            hint="give it a file there",
+        )
+    return name

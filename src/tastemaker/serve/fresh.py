@@ -126,9 +126,7 @@ class Fresh:
     def lists(self, recommender: Recommender, scores: Scorer) -> np.ndarray:
         """The lists of a recommender in common codes."""
         users, histories = self.asked_of(recommender, rows=np.arange(len(self)))
-        device, num_items = device_of(recommender.model), recommender.items.size
-        found = rank(scores, users, histories, K, num_items=num_items, exclude=histories, device=device)
-        return self._ours(recommender)[found.codes]
+        return self._ours(recommender)[answered(recommender, scores, users, histories, self.truth.times)]
 
     def counted(self, name: str, settings: dict[str, Any]) -> np.ndarray:
         """The lists of a model counted in the window."""
@@ -156,6 +154,16 @@ class Fresh:
         """The common code of each item code of a recommender; PAD stays PAD."""
         codes = self.items.encode(_texts(recommender.items.ids))
         return np.concatenate([np.arange(FIRST, dtype=np.int32), codes])
+
+
+def answered(
+    recommender: Recommender, scores: Scorer, users: np.ndarray, histories: Histories, at: np.ndarray | None = None
+) -> np.ndarray:
+    """The lists that a recommender makes for users at their moments, known items left out: int32 (users, K)."""
+    if recommender.stages is not None:
+        return recommender.stages.lists(users, histories, K, at=at, exclude=histories).codes
+    device, num_items = device_of(recommender.model), recommender.items.size
+    return rank(scores, users, histories, K, num_items=num_items, exclude=histories, device=device).codes
 
 
 def _column(batches: list[pa.RecordBatch], name: str, kind: pa.DataType | None = None) -> pa.Array:

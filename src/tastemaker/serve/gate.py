@@ -33,9 +33,9 @@ from tastemaker.data.interactions import Histories
 from tastemaker.data.vocabulary import FIRST, UNKNOWN
 from tastemaker.evaluate.report import Report
 from tastemaker.models.base import Query
-from tastemaker.recommend.candidates import Scorer, device_of, rank, scorer
+from tastemaker.recommend.candidates import Scorer, device_of, scorer
 from tastemaker.recommend.recommender import Recommender
-from tastemaker.serve.fresh import Fresh, K, Learned
+from tastemaker.serve.fresh import Fresh, K, Learned, answered
 from tastemaker.serve.settings import GateSettings
 from tastemaker.store.base import Store
 
@@ -85,7 +85,7 @@ def check(
     settings, learned = settings or GateSettings.parse({}), learned or Learned()
     began = time.perf_counter()
     fresh = Fresh.of(store, candidate, current, learned, settings)
-    personal = candidate.model.personal
+    personal = candidate.model.personal or candidate.stages is not None
     figures: dict[str, float] = {"known_share": round(fresh.known_share(candidate), 4)}
     try:
         scores = scorer(candidate.model)
@@ -139,7 +139,7 @@ def _unfit(
     for probe in range(_PROBES):
         row = np.array([probe % len(users)])
         start = time.perf_counter()
-        rank(scores, users[row], histories.take(row), K, num_items=candidate.items.size, device=device_of(candidate.model))
+        answered(candidate, scores, users[row], histories.take(row))
         taken.append(time.perf_counter() - start)
     figures["milliseconds"] = round(float(np.median(taken)) * 1000, 3)
     if figures["milliseconds"] > settings.max_milliseconds:

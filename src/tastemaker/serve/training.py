@@ -23,10 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from tastemaker.errors import ArtifactError, ConfigError, RequestError, TastemakerError
+from tastemaker.experiment.any_config import is_two_stage
 from tastemaker.experiment.config import Config
 from tastemaker.experiment.ledger import Ledger
 from tastemaker.experiment.result import RunResult, plain
 from tastemaker.experiment.run import train_run
+from tastemaker.experiment.stage_config import StageConfig
+from tastemaker.experiment.two_stage import stage_run
 from tastemaker.recommend import artifact
 from tastemaker.resolve import model_names
 from tastemaker.serve.registry import Registry
@@ -45,13 +48,13 @@ _OWN = {
 _TRIES = 3
 
 
-def config_of(tree: Mapping[str, Any], base: Path | str = ".") -> Config:
+def config_of(tree: Mapping[str, Any], base: Path | str = ".") -> Config | StageConfig:
     """The config of a training on a store's events, from sections as they may come from outside.
 
     Where events come from and where things are written is the service's own affair, and so are the variables of its environment.
 
     Raises:
-        ConfigError: as `Config.parse`, or a setting that only files may hold.
+        ConfigError: as `parse` of either kind, or a setting that only files may hold.
     """
     if "${" in json.dumps(plain(tree)):
         raise ConfigError("a variable of the environment in a text", expected="plain values")
@@ -60,6 +63,8 @@ def config_of(tree: Mapping[str, Any], base: Path | str = ".") -> Config:
             if isinstance(tree.get(section), Mapping) and tree[section].get(key) is not None:
                 raise ConfigError(f"{section}.{key}", expected="events from the store", hint=f"remove {section}.{key}")
     sections = {name: dict(values) if isinstance(values, Mapping) else values for name, values in tree.items()}
+    if is_two_stage(sections):
+        return StageConfig.parse(sections, base)
     evaluate = {"baselines": ["popularity"]}
     if isinstance(sections.get("evaluate", {}), dict):
         sections["evaluate"] = evaluate | sections.get("evaluate", {})
@@ -140,13 +145,14 @@ def _trained(
         try:
             config = _config(registry, detail, threads)
             say(phase="training", progress=0.0)
-            result = train_run(
-                config,
-                folder,
-                store=registry.store,
-                resume=True,
-                on_record=lambda record: _tell(record, say),
-                ledger=Ledger(folder.parent),
+            given: dict[str, Any] = {
+                "store": registry.store,
+                "resume": True,
+                "on_record": lambda record: _tell(record, say),
+                "ledger": Ledger(folder.parent),
+            }
+            result = (
+                stage_run(config, folder, **given) if isinstance(config, StageConfig) else train_run(config, folder, **given)
             )
             say(phase="saving", progress=0.9)
             return entered(registry, result, detail["name"], job=job_id, config=detail["config"])
@@ -158,7 +164,7 @@ def _trained(
     raise AssertionError("the last try returns or raises")
 
 
-def _config(registry: Registry, detail: Mapping[str, Any], threads: int | None) -> Config:
+def _config(registry: Registry, detail: Mapping[str, Any], threads: int | None) -> Config | StageConfig:
     tree = {name: dict(values) for name, values in detail["config"].items()}
     checked = config_of(tree)
     update: dict[str, Any] = {}
@@ -166,6 +172,8 @@ def _config(registry: Registry, detail: Mapping[str, Any], threads: int | None) 
         update["data"] = checked.data.model_copy(update={"threads": min(threads, checked.data.threads or threads)})
         if checked.train.threads:
             update["train"] = checked.train.model_copy(update={"threads": min(threads, checked.train.threads)})
+    if isinstance(checked, StageConfig):
+        return replace(checked, **update)
     earlier = _earlier(registry, detail, checked.model_name)
     update["run"] = checked.run.model_copy(update={"start_from": earlier})
     return replace(checked, **update)

@@ -128,6 +128,15 @@ class FeatureEncoder:
             tuple(bags),
         )
 
+    def only(self, names: Sequence[str]) -> FeatureEncoder:
+        """The fields of these columns alone, and crosses of nothing but them."""
+        kept = [
+            field
+            for field in self.fields
+            if (set(field.parts) <= set(names) if isinstance(field, Cross) else field.name in names)
+        ]
+        return FeatureEncoder(tuple(kept), self.config)
+
     def described(self) -> Table:
         """The fields as a table for people."""
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)

@@ -1,0 +1,330 @@
+"""Moments: what is known of a user, of an item and of the two of them when a list is asked for, as rows that a ranker reads.
+
+| columns | of | what |
+|---|---|---|
+| `item`, `item.X` | item | its id and its columns in the catalogue |
+| `user.X` | request | the user's columns; `user`, the id, where the config says so |
+| `at` | request | the moment |
+| `history`, `events`, `since_last` | request | newest items, oldest first; how many events there are; seconds since the last |
+| `popularity.W` | pair | events of the item in the W hours before (`popularity.ever`), see `popularity` |
+| `met`, `since_met` | pair | events of this user with this item; seconds since the last |
+| `like.X` | pair | share of the newest events whose item has the same X (categories: the mean over them) |
+| `ratio.X` | pair | the item's number X over the mean of the newest events' items: price against usual price |
+| `score.S` | pair | what retrieval model S thinks, in deviations from its mean over the catalogue |
+
+Rows are made in two ways that give the same numbers: as one table, to learn fields from, and as `Features` in which what belongs to an
+item is encoded once for the whole catalogue and what belongs to a request once for all its candidates. Nothing in a row is later than its moment:
+histories and popularity end before it. A column of the catalogue is what it is today, as catalogues have no history here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from tastemaker.data.features import columns
+from tastemaker.data.features.config import FeaturesConfig, FieldConfig
+from tastemaker.data.features.encoded import Features
+from tastemaker.data.features.encoder import FeatureEncoder
+from tastemaker.data.features.infer import guess
+from tastemaker.data.features.joined import Owner, joined
+from tastemaker.data.features.popularity import EVER, Popularity
+from tastemaker.data.interactions import Histories
+from tastemaker.data.vocabulary import FIRST, Vocabulary
+from tastemaker.settings import Settings
+
+_SECOND = 1e6
+
+
+class MomentsConfig(Settings):
+    """The `[moments]` section: what rows are made of, besides the columns of users and items."""
+
+    history: int = Field(50, ge=1, description="newest events of a user that are looked at")
+    popularity: tuple[Annotated[int, Field(ge=EVER, le=216)], ...] = Field(
+        (1, 24, 168, EVER), description="windows in hours, up to 216; 0: all there ever was"
+    )
+    user_id: bool = Field(False, description="whether the user's id is a feature: new users have none that training knows")
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Requests and their candidates."""
+
+    users: np.ndarray
+    """int32 (requests,): user codes"""
+    at: np.ndarray
+    """int64 (requests,): µs since 1970 UTC"""
+    histories: Histories
+    """what each had done before that moment, oldest first"""
+    items: np.ndarray
+    """int32 (rows,): the candidates of all requests, one request after the other"""
+    owner: np.ndarray
+    """int64 (rows,): the request of each candidate, ascending"""
+    scores: Mapping[str, np.ndarray]
+    """float32 (rows,) of each retrieval model"""
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Asked]) -> Asked:
+        """The requests of all parts, one part after the other."""
+        begins = np.cumsum([0, *(len(part.users) for part in parts)])
+        return cls(
+            np.concatenate([part.users for part in parts]),
+            np.concatenate([part.at for part in parts]),
+            Histories.joined([part.histories for part in parts]),
+            np.concatenate([part.items for part in parts]),
+            np.concatenate([part.owner + begin for part, begin in zip(parts, begins, strict=False)]),
+            {name: np.concatenate([part.scores[name] for part in parts]) for name in parts[0].scores},
+        )
+
+    def take(self, rows: np.ndarray) -> Asked:
+        """The same requests with the given candidates, at ascending places."""
+        scores = {name: values[rows] for name, values in self.scores.items()}
+        return Asked(self.users, self.at, self.histories, self.items[rows], self.owner[rows], scores)
+
+
+@dataclass(frozen=True, eq=False)
+class Attribute:
+    """A column of the catalogue by which items are compared with those of a history."""
+
+    kind: Literal["categories", "number"]
+    codes: np.ndarray
+    """categories: int32 (values,), those of all places one after the other; number: float64 (places,), NaN where missing"""
+    offsets: np.ndarray
+    """categories: int64 (places + 1,)"""
+
+
+class Moments:
+    """Makes rows of requests and candidates."""
+
+    def __init__(
+        self,
+        config: MomentsConfig,
+        items: Vocabulary,
+        catalogue: pa.Table,
+        users: Vocabulary,
+        profiles: pa.Table,
+        popularity: Popularity,
+        sources: tuple[str, ...] = (),
+        kinds: Mapping[str, str] | None = None,
+    ) -> None:
+        """Joins what is known.
+
+        Args:
+            config: the `[moments]` section.
+            items: the items.
+            catalogue: a row per item place, or no columns.
+            users: the users.
+            profiles: a row per user place, or no columns.
+            popularity: how often items were used.
+            sources: names of the retrieval models whose scores are features.
+            kinds: of the catalogue's columns that items are compared by, "categories" or "number"; None: inferred.
+        """
+        self.config, self.items, self.users, self.popularity, self.sources = config, items, users, popularity, sources
+        self.catalogue = pa.table(
+            {"item": items.ids} | {f"item.{name}": column for name, column in _columns(catalogue).items()}
+        )
+        self.profiles = pa.table({f"user.{name}": column for name, column in _columns(profiles).items()})
+        self.kinds = dict(kinds) if kinds is not None else _comparable(catalogue)
+        self.attributes = {name: _attribute(name, self.catalogue[f"item.{name}"], kind) for name, kind in self.kinds.items()}
+
+    def with_popularity(self, popularity: Popularity) -> Self:
+        """The same, asking somebody else how often items were used."""
+        other = object.__new__(type(self))
+        other.__dict__.update(
+            {key: value for key, value in self.__dict__.items() if key != "popularity"}, popularity=popularity
+        )
+        return other
+
+    def settled(self, config: FeaturesConfig) -> FeaturesConfig:
+        """The `[features]` section with the kinds of the columns made here, where it leaves them open."""
+        number, logarithm = ({"kind": "number", "scale": scale} for scale in ("standard", "log"))
+        made: dict[str, dict[str, Any]] = {
+            "item": {"kind": "category"},
+            "at": {"kind": "time"},
+            "history": {"kind": "sequence", "shares": "item", "max_length": self.config.history},
+            **dict.fromkeys(("events", "since_last", "met", "since_met", *map(_window, self.config.popularity)), logarithm),
+            **{f"like.{name}": number for name, kind in self.kinds.items() if kind == "categories"},
+            **{f"ratio.{name}": number for name, kind in self.kinds.items() if kind == "number"},
+            **{f"score.{name}": number for name in self.sources},
+        }
+        if self.config.user_id:
+            made["user"] = {"kind": "category"}
+        if "item" in config.leave_out:  # whose vocabulary the history would share
+            del made["history"]["shares"]
+        fields = {
+            name: FieldConfig.parse(
+                values | (config.fields[name].model_dump(exclude_unset=True) if name in config.fields else {}),
+                f"features.fields.{name}",
+            )
+            for name, values in made.items()
+            if name not in config.leave_out
+        }
+        return config.model_copy(update={"fields": dict(config.fields) | fields})
+
+    def table(self, asked: Asked) -> pa.Table:
+        """A row for each candidate, all columns."""
+        places = pa.array(asked.items.astype(np.int64) - FIRST)
+        parts = (
+            self.catalogue.take(places),
+            self._requests(asked).take(pa.array(asked.owner)),
+            self._pairs(asked),
+        )
+        return pa.table({name: part[name] for part in parts for name in part.column_names})
+
+    def features(self, asked: Asked, encoder: FeatureEncoder) -> Features:
+        """`encoder.encode(self.table(asked))`, without making that table."""
+        return joined(
+            encoder,
+            (
+                Owner(self._item_features(encoder), asked.items.astype(np.int64) - FIRST, tuple(self.catalogue.column_names)),
+                Owner.of(encoder, self._requests(asked), asked.owner),
+                Owner.of(encoder, self._pairs(asked), None),
+            ),
+        )
+
+    def _item_features(self, encoder: FeatureEncoder) -> Features:
+        held = self.__dict__.get("_encoded")
+        if held is None or held[0] is not encoder:
+            held = self.__dict__["_encoded"] = (encoder, encoder.only(self.catalogue.column_names).encode(self.catalogue))
+        return held[1]
+
+    def _requests(self, asked: Asked) -> pa.Table:
+        histories = asked.histories
+        newest = histories.last(self.config.history)
+        lengths = histories.lengths
+        last = np.where(
+            lengths > 0, histories.times[np.maximum(histories.offsets[1:] - 1, 0)] if len(histories.times) else 0, 0
+        )
+        since = np.where((lengths > 0) & (last > 0), (asked.at - last) / _SECOND, np.nan)
+        found: dict[str, Any] = {
+            "at": pa.array(asked.at, pa.timestamp("us")),
+            "history": pa.LargeListArray.from_arrays(newest.offsets, self.items.take(newest.items.astype(np.int64) - FIRST)),
+            "events": lengths.astype(np.float64),
+            "since_last": since,
+        }
+        places = asked.users.astype(np.int64) - FIRST
+        if self.config.user_id:
+            found["user"] = self.users.take(places)
+        if self.profiles.num_columns:
+            known = pa.array(places, mask=(places < 0) | (places >= len(self.users)))
+            found |= {name: self.profiles[name].take(known) for name in self.profiles.column_names}
+        return pa.table(found)
+
+    def _pairs(self, asked: Asked) -> pa.Table:
+        newest, at = asked.histories.last(self.config.history), asked.at[asked.owner]
+        met, since = _met(asked, newest)
+        found: dict[str, np.ndarray] = {
+            _window(hours): self.popularity.counts(asked.items, at, hours) for hours in self.config.popularity
+        }
+        found |= {"met": met, "since_met": since}
+        for name, attribute in self.attributes.items():
+            if attribute.kind == "categories":
+                found[f"like.{name}"] = _likeness(asked, newest, attribute)
+            else:
+                found[f"ratio.{name}"] = _ratio(asked, newest, attribute)
+        found |= {f"score.{name}": asked.scores[name] for name in self.sources}
+        return pa.table(found)
+
+
+def _window(hours: int) -> str:
+    return "popularity.ever" if hours == EVER else f"popularity.{hours}h"
+
+
+def _columns(table: pa.Table) -> dict[str, Any]:
+    return {name: columns.whole(table[name]) for name in table.column_names}
+
+
+def _comparable(catalogue: pa.Table) -> dict[str, str]:
+    """The columns that say what kind of item one is, or how much of something it has."""
+    found = {}
+    for name in catalogue.column_names:
+        config = guess(name, columns.whole(catalogue[name]), FieldConfig.parse({}), 1).config
+        if config is not None and config.kind in ("category", "categories"):
+            found[name] = "categories"
+        elif config is not None and config.kind == "number":
+            found[name] = "number"
+    return found
+
+
+def _attribute(name: str, column: pa.ChunkedArray, kind: str) -> Attribute:
+    values = columns.whole(column)
+    if kind == "number":
+        return Attribute("number", columns.numbers(values, name), np.zeros(1, np.int64))
+    config = guess(name, values, FieldConfig.parse({}), 1).config
+    if config is not None and config.kind == "categories":
+        flat, offsets = columns.lists(values, config.separator, name)
+    else:
+        ids = columns.ids(values)
+        there = ids.is_valid().to_numpy(zero_copy_only=False)
+        flat, offsets = ids.drop_null(), np.concatenate([[0], np.cumsum(there)]).astype(np.int64)
+    codes = flat.dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int32)
+    return Attribute("categories", codes, offsets)
+
+
+def _met(asked: Asked, newest: Histories) -> tuple[np.ndarray, np.ndarray]:
+    """How often the user met the item among the newest events, float64 (rows,), and seconds since the last time, NaN where never."""
+    size = np.int64(max(int(asked.items.max(initial=0)), int(newest.items.max(initial=0))) + 1)
+    events = np.repeat(np.arange(len(newest)), newest.lengths) * size + newest.items
+    order = np.argsort(events, kind="stable")  # of equal ones the newest is last
+    events, wanted = events[order], asked.owner * size + asked.items
+    first, behind = np.searchsorted(events, wanted, "left"), np.searchsorted(events, wanted, "right")
+    counts = (behind - first).astype(np.float64)
+    since = np.full(len(wanted), np.nan)
+    there = np.flatnonzero(counts)
+    times = newest.times[order[behind[there] - 1]]
+    since[there] = np.where(times > 0, (asked.at[asked.owner[there]] - times) / _SECOND, np.nan)
+    return counts, since
+
+
+def _likeness(asked: Asked, newest: Histories, attribute: Attribute) -> np.ndarray:
+    """float64 (rows,): of each candidate's values, the mean share of the newest events whose item has that value; NaN where none is known."""
+    codes, offsets = attribute.codes, attribute.offsets
+    size = np.int64(codes.max(initial=0)) + 1
+    values, owner = _of_items(newest.items, codes, offsets)
+    events = np.sort(np.repeat(np.arange(len(newest)), newest.lengths)[owner] * size + values)
+    values, rows = _of_items(asked.items, codes, offsets)
+    wanted = asked.owner[rows] * size + values
+    hits = np.searchsorted(events, wanted, "right") - np.searchsorted(events, wanted, "left")
+    lengths = newest.lengths[asked.owner]
+    sums = np.bincount(rows, hits, minlength=len(asked.items))
+    counts = np.bincount(rows, minlength=len(asked.items))
+    return np.where((counts > 0) & (lengths > 0), sums / np.maximum(counts * lengths, 1), np.nan)
+
+
+def _ratio(asked: Asked, newest: Histories, attribute: Attribute) -> np.ndarray:
+    """float64 (rows,): the candidate's number over the mean of the newest events' items, cut off at 100; NaN where one is not known."""
+    of_events = _number_of(newest.items, attribute.codes)
+    known = ~np.isnan(of_events)
+    owner = np.repeat(np.arange(len(newest)), newest.lengths)[known]
+    sums = np.bincount(owner, of_events[known], minlength=len(newest))
+    counts = np.bincount(owner, minlength=len(newest))
+    usual = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)[asked.owner]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = _number_of(asked.items, attribute.codes) / usual
+    return np.clip(np.where(np.isfinite(found), found, np.nan), -100, 100)
+
+
+def _of_items(items: np.ndarray, codes: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The values of items one after the other, and whose each is, int64; items without a place have none."""
+    places = items.astype(np.int64) - FIRST
+    inside = (places >= 0) & (places < len(offsets) - 1)
+    starts = np.where(inside, offsets[np.where(inside, places, 0)], 0)
+    ends = np.where(inside, offsets[np.where(inside, places, 0) + 1], 0)
+    lengths = ends - starts
+    owner = np.repeat(np.arange(len(items)), lengths)
+    within = np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return codes[np.repeat(starts, lengths) + within], owner
+
+
+def _number_of(items: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    places = items.astype(np.int64) - FIRST
+    inside = (places >= 0) & (places < len(numbers))
+    return np.where(inside, numbers[np.where(inside, places, 0)] if len(numbers) else np.nan, np.nan)

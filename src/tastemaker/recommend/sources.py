@@ -1,0 +1,139 @@
+"""Sources: retrieval models side by side, and the pool of candidates that they find together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tastemaker.data.interactions import Histories
+from tastemaker.data.vocabulary import FIRST, UNKNOWN
+from tastemaker.models.base import Model, Query, RetrievalModel
+from tastemaker.recommend.candidates import rank
+from tastemaker.recommend.scoring import Scoring
+
+_CELLS = 1 << 24
+"""Scores held at a time: 64 MB of float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A retrieval model among others."""
+
+    name: str
+    scoring: Scoring
+    depth: int
+    """candidates it brings"""
+
+    @property
+    def model(self) -> Model:
+        """The model."""
+        return self.scoring.model
+
+    def retrieve(
+        self, users: np.ndarray, histories: Histories, *, exclude: Histories | None = None, allowed: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The best items of each user, int32 (users, depth), 0 beyond the last; see `candidates.retrieve`."""
+        found = rank(self.scoring, users, histories, self.depth, num_items=self.scoring.size, exclude=exclude, allowed=allowed)
+        return found.codes
+
+    def standardised(self, query: Query, items: np.ndarray, owner: np.ndarray) -> np.ndarray:
+        """What the model thinks of items, in deviations from the mean of the user's scores over the known catalogue: float32 (rows,).
+
+        A user for whom all items score alike has zeros, and so has an item that the model cannot score.
+
+        Args:
+            query: the users.
+            items: int32 (rows,): item codes.
+            owner: int64 (rows,): the place of each row's user in the query, ascending.
+        """
+        with torch.inference_mode():
+            if isinstance(self.model, RetrievalModel) and self.scoring.vectors is not None:
+                return self._of_vectors(query, torch.from_numpy(items.astype(np.int64)), torch.from_numpy(owner))
+            return self._of_scores(query, items, owner)
+
+    def _of_vectors(self, query: Query, items: Tensor, owner: Tensor) -> np.ndarray:
+        """The mean over the catalogue is the score of the mean vector, and the variance a form of the vectors' covariance."""
+        assert isinstance(self.model, RetrievalModel) and self.scoring.vectors is not None
+        users = self.model.encode_user(query).float()
+        mean, covariance = self._spread
+        deviation = ((users @ covariance) * users).sum(1).clamp_min(0).sqrt()
+        vectors = self.scoring.vectors.index_select(0, items).float()
+        raw = (users.index_select(0, owner) * vectors).sum(1)
+        return _scaled(raw, (users @ mean).index_select(0, owner), deviation.index_select(0, owner))
+
+    def _of_scores(self, query: Query, items: np.ndarray, owner: np.ndarray) -> np.ndarray:
+        scores = self.scoring(query).float()
+        known = scores[:, FIRST : self.model.schema.num_items]
+        mean, deviation = known.mean(1), known.std(1, correction=0)
+        rows = torch.from_numpy(owner)
+        return _scaled(scores[rows, torch.from_numpy(items.astype(np.int64))], mean[rows], deviation[rows])
+
+    @cached_property
+    def _spread(self) -> tuple[Tensor, Tensor]:
+        assert self.scoring.vectors is not None
+        vectors = self.scoring.vectors[FIRST : self.model.schema.num_items].double()
+        mean = vectors.mean(0)
+        centred = vectors - mean
+        return mean.float(), (centred.T @ centred / max(1, len(vectors))).float()
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Candidates of each request, none twice, in the order in which the sources name them: all firsts, then all seconds…"""
+
+    items: np.ndarray
+    """int32 (rows,): item codes, one request after the other"""
+    owner: np.ndarray
+    """int64 (rows,): the request of each, ascending"""
+    found: np.ndarray
+    """int64 (rows,): bit s says that source s named it"""
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @classmethod
+    def merged(cls, lists: Sequence[np.ndarray]) -> Pool:
+        """The pool of each source's lists, int (requests, depth), codes 0 beyond the last."""
+        requests, depth = lists[0].shape[0], max(one.shape[1] for one in lists)
+        named = np.zeros((requests, depth, len(lists)), np.int32)
+        for place, one in enumerate(lists):
+            named[:, : one.shape[1], place] = one
+        flat = named.reshape(requests, -1)
+        owner, position = np.nonzero(flat)
+        codes = flat[owner, position]
+        source = position % len(lists)
+        order = np.lexsort((position, codes, owner))
+        owner, position, codes, source = owner[order], position[order], codes[order], source[order]
+        if not len(codes):
+            return cls(codes, owner, np.zeros(0, np.int64))
+        fresh = np.ones(len(codes), bool)
+        fresh[1:] = (codes[1:] != codes[:-1]) | (owner[1:] != owner[:-1])
+        first = np.flatnonzero(fresh)
+        found = np.bitwise_or.reduceat(np.int64(1) << source, first)
+        kept = np.lexsort((position[first], owner[first]))
+        return cls(codes[first][kept], owner[first][kept], found[kept])
+
+
+def query_of(model: Model, users: np.ndarray, histories: Histories) -> Query:
+    """The model's question about users; codes beyond its own become UNKNOWN."""
+    sizes = model.schema
+    items = np.where(histories.items < sizes.num_items, histories.items, np.int32(UNKNOWN))
+    known = np.where(users < sizes.num_users, users, UNKNOWN)
+    return Query.of(known, Histories(items, histories.times, histories.values, histories.offsets))
+
+
+def batches(lengths: np.ndarray, size: int) -> list[np.ndarray]:
+    """Requests in batches whose scores over a catalogue of `size` fit into memory, in their order."""
+    most = max(1, min(256, _CELLS // max(1, size)))
+    return [np.arange(start, min(start + most, len(lengths))) for start in range(0, len(lengths), most)]
+
+
+def _scaled(raw: Tensor, mean: Tensor, deviation: Tensor) -> np.ndarray:
+    flat = deviation <= 1e-6 * mean.abs()
+    found = torch.where(flat, 0.0, (raw - mean) / deviation.masked_fill(flat, 1.0))
+    return found.nan_to_num(0.0, 0.0, 0.0).numpy()
