@@ -13,6 +13,7 @@ from scipy.stats import kendalltau
 
 from tastemaker.data.synthetic_rows import click_log
 from tastemaker.errors import ConfigError, DataError
+from tastemaker.experiment.any_config import read_any
 from tastemaker.experiment.ledger import Ledger
 from tastemaker.experiment.rank_config import RankConfig
 from tastemaker.experiment.ranking import rank_run
@@ -119,8 +120,6 @@ def test_settings_that_do_not_go_together_are_refused(tmp_path: Path, sections: 
 
 
 def test_training_with_the_resolved_config_repeats_the_run(tmp_path: Path) -> None:
-    from tastemaker.experiment.stage_config import read_any
-
     once = run(tmp_path, "once", propensity=PLACED, train={"epochs": 1})
     again = read_any(once.folder / "config.toml")
     assert isinstance(again, RankConfig)
