@@ -10,7 +10,7 @@ stands for 1 / θ_k wishes (Joachims, Swaminathan & Schnabel 2017, "Unbiased lea
   bias estimation for unbiased learning to rank in personal search", eq. 3 to 6). Deviation: γ is a number for each combination of the columns in `by`, where
   the paper has it from a regression on features.
 
-Only ratios of θ can be known; the first position has 1.
+Only ratios of θ can be known; the first position has 1, and no other more.
 """
 
 from __future__ import annotations
@@ -150,8 +150,9 @@ def _maximised(place: np.ndarray, thing: np.ndarray, clicks: np.ndarray) -> np.n
     wanted = np.full(things, 0.5)
     for _ in range(_ROUNDS):
         both = examined[at] * wanted[of]
-        seen = clicked + missed * (examined[at] - both) / (1 - both)
-        liked = clicked + missed * (wanted[of] - both) / (1 - both)
+        neither = np.maximum(1 - both, np.finfo(np.float64).tiny)
+        seen = clicked + missed * (examined[at] - both) / neither
+        liked = clicked + missed * (wanted[of] - both) / neither
         moved, examined = examined, np.bincount(at, seen) / at_position
         wanted = np.bincount(of, liked) / of_thing
         if np.abs(examined - moved).max() < _ENOUGH:

@@ -31,7 +31,7 @@ from tastemaker.experiment.leaks import leaks
 from tastemaker.experiment.ledger import Ledger
 from tastemaker.experiment.rank_config import RankConfig
 from tastemaker.experiment.result import ARTIFACT, PREDICTIONS, REPORT, RunResult, plain
-from tastemaker.experiment.tradeoffs import asked, weigh
+from tastemaker.experiment.tradeoffs import side_of, weigh
 from tastemaker.log import logger
 from tastemaker.rankers.base import Ranker
 from tastemaker.recommend.predictor import Predictor
@@ -319,7 +319,7 @@ def _weighed(validation: np.ndarray, test: np.ndarray, data: Encoded) -> dict[st
     rows = data.rows
     if data.classes or len(rows.outputs) < 2 or not len(rows.validation):
         return None
-    sides = {"validation": asked(rows.validation, validation), "test": asked(rows.test, test)}
+    sides = {"validation": side_of(rows.validation, validation), "test": side_of(rows.test, test)}
     return weigh(sides, rows.outputs).to_dict()
 
 
