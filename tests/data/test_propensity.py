@@ -91,8 +91,9 @@ def test_a_column_says_it_all(log: ClickLog) -> None:
         ({}, "one of column and position"),
         ({"column": "a", "position": "b"}, "one of column and position"),
         ({"column": "a", "by": ["item"]}, "neither shuffled nor by"),
-        ({"position": "a"}, "shuffled or by beside position"),
-        ({"position": "a", "shuffled": "b", "by": ["c"]}, "shuffled or by beside position"),
+        ({"position": "a"}, "one of shuffled, by and joint"),
+        ({"position": "a", "shuffled": "b", "by": ["c"]}, "one of shuffled, by and joint"),
+        ({"position": "a", "joint": True, "clip": 0.2}, "no clip"),
         ({"column": "a", "clip": 0}, "clip"),
     ],
 )
