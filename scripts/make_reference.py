@@ -24,6 +24,7 @@ from tastemaker.cli.app import app
 from tastemaker.data.config import Columns, DataConfig
 from tastemaker.data.features.config import FeaturesConfig, FieldConfig
 from tastemaker.data.features.moments import MomentsConfig
+from tastemaker.data.propensity import PropensityConfig
 from tastemaker.data.requests import RequestsConfig
 from tastemaker.data.rows import RowsConfig, RowSplitConfig
 from tastemaker.data.splits import _DEFAULTS as SPLIT_DEFAULTS
@@ -55,6 +56,7 @@ _OF_RANKERS: list[tuple[str, type[Settings]]] = [
     ("features.fields.NAME", FieldConfig),
     ("train", RowTrainConfig),
     ("evaluate", RowEvaluateConfig),
+    ("propensity", PropensityConfig),
     ("objectives.NAME", Objective),
 ]
 

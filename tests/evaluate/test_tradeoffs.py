@@ -155,4 +155,4 @@ def test_the_plot_is_drawn(tmp_path: Path) -> None:
     path = write_tradeoffs(found, tmp_path / "deep" / "plot.svg", title="shop")
     text = path.read_text()
     assert "<!-- click 0, buy 1 -->" in text
-    assert "non-dominated on validation" in text
+    assert "non-dominated" in text

@@ -10,7 +10,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import torch
 from tastemaker import __version__
 from tastemaker.data.features.encoded import Features
 from tastemaker.data.features.encoder import FeatureEncoder
+from tastemaker.data.propensity import Propensities
 from tastemaker.data.rows import LabelledRows, RowSplit, load_rows
 from tastemaker.data.schema import RowSchema
 from tastemaker.evaluate import labels as judged
@@ -76,7 +77,12 @@ class Encoded:
     rows: RowSplit
     encoder: FeatureEncoder
     features: dict[str, Features]
-    """of each side"""
+    """of each side, as rows are asked about"""
+    shown: dict[str, Features]
+    """of the training and validation side, as rows were shown: with their positions, where those are learned from"""
+    propensities: Propensities | None = None
+    lifts: dict[str, np.ndarray] = field(default_factory=dict)
+    """of the training and validation side, where there are propensities: what a positive counts"""
 
     @property
     def classes(self) -> bool:
@@ -93,20 +99,25 @@ def encoded(config: RankConfig) -> Encoded:
     """The rows of a config, split and encoded; fields are learned from the training side alone."""
     rows = load_rows(config.data, config.split, config.base)
     logger.info("rows: %s", ", ".join(f"{len(side):,} {name}" for name, side in rows.sides.items()))
-    encoder = FeatureEncoder.fit(rows.train.table, config.features, but=rows.not_features)
+    unread = (*rows.not_features, *(config.propensity.columns if config.propensity else ()))
+    encoder = FeatureEncoder.fit(rows.train.table, config.features, but=unread)
     for note in encoder.notes:
         logger.info("field %s", note)
-    return Encoded(rows, encoder, {name: encoder.encode(side.table) for name, side in rows.sides.items()})
+    shown = {name: encoder.encode(rows.sides[name].table, shown=True) for name in ("train", "validation")}
+    features = dict(shown) if config.features.position is None else {}
+    features |= {name: encoder.encode(side.table) for name, side in rows.sides.items() if name not in features}
+    if config.propensity is None:
+        return Encoded(rows, encoder, features, shown)
+    found = Propensities.fit(config.propensity, rows.train.table, rows.train.labels[:, 0])
+    return Encoded(rows, encoder, features, shown, found, {name: found.lifts(rows.sides[name].table) for name in shown})
 
 
 def _run(
     config: RankConfig, folder: Path, run: str, resuming: bool, on_record: OnRecord | None
 ) -> tuple[RunResult, dict[str, Any]]:
     data = encoded(config)
-    found = (
-        [] if data.classes else leaks(data.encoder.schema, data.features["train"], data.rows.train.labels, data.rows.outputs)
-    )
-    notes = [*data.rows.notes, *map(str, found)]
+    found = [] if data.classes else leaks(data.encoder.schema, data.shown["train"], data.rows.train.labels, data.rows.outputs)
+    notes = [*data.rows.notes, *map(str, found), *_biased(data)]
     for leak in found:
         logger.warning("leak: %s", leak)
     for objective in config.objectives.values():
@@ -121,7 +132,8 @@ def _run(
         trained, data.encoder, classes=data.classes, calibration=config.train.calibrate, objectives=config.objectives
     )
     validation = predictor.logits(data.features["validation"])
-    predictor.calibrate(validation, data.rows.validation.labels, data.rows.validation.weights)
+    as_shown = validation if data.encoder.config.position is None else predictor.logits(data.shown["validation"])
+    predictor.calibrate(as_shown, data.rows.validation.labels, data.rows.validation.weights)
     predictor.threshold = _threshold(config, predictor.probabilities(validation), data)
     said = {"model": predictor.probabilities(predictor.logits(data.features["test"]))}
     if not data.classes:
@@ -163,6 +175,7 @@ def _run(
             else None,
             "baselines": {name: {"test": one} for name, one in reports.items()},
             "comparison": _compared(said, test, data),
+            "propensity": data.propensities.to_dict() if data.propensities else None,
             "tradeoffs": _weighed(predictor.probabilities(validation), said["model"], data),
             "notes": notes,
             "epochs": epochs,
@@ -195,7 +208,8 @@ def _fitted(
         torch.manual_seed(train.seed)
         ranker: Ranker = ranker_class(name)(settings, data.schema)
     side = data.rows.train
-    loader = RowLoader(data.features["train"], side.labels, side.weights, side.groups, together=train.loss in GROUPED)
+    lifts = data.lifts.get("train")
+    loader = RowLoader(data.shown["train"], side.labels, side.weights, side.groups, lifts, together=train.loss in GROUPED)
     choose = _chooser(config.evaluate.select, data) if len(data.rows.validation) else None
     began, epochs = time.perf_counter(), 0
     checkpoint = folder / CHECKPOINT if folder is not None else None
@@ -212,12 +226,14 @@ def _fitted(
 
 def _chooser(metric: str, data: Encoded) -> Callable[[Ranker], float]:
     """The validation metric, higher is better: the mean over labels."""
-    side, features = data.rows.validation, data.features["validation"]
+    side, features, lifts = data.rows.validation, data.shown["validation"], data.lifts.get("validation")
 
     def of_label(place: int, found: np.ndarray) -> float:
         known = ~np.isnan(side.labels[:, place])
         label, probability = side.labels[known, place], found[known, place]
         weights = None if side.weights is None else side.weights[known]
+        if lifts is not None:
+            weights = np.where(label > 0, lifts[known], 1.0) * (1.0 if weights is None else weights)
         if metric == "log_loss":
             return -judged.log_loss(label, probability, weights)
         if metric == "grouped_auc" and side.groups is not None:
@@ -282,6 +298,20 @@ def _worth(outputs: tuple[str, ...]) -> np.ndarray | None:
         return np.array([float(name) for name in outputs])
     except ValueError:
         return None
+
+
+def _biased(data: Encoded) -> list[str]:
+    """What a reader of the figures has to know where clicks depend on positions."""
+    served = data.encoder.config.position_served
+    if served is not None:
+        where = f"as if shown at {data.encoder.config.position} {served:g}"
+        return [f"rows are asked about {where}; the labels they are judged by depend on where they were shown"]
+    if data.propensities is None:
+        return []
+    found = data.propensities
+    parts = [f"{at:g}: {share:.3f}" for at, share in zip(found.positions, found.examined, strict=True)][:10]
+    told = [f"looked at, by {found.config.position}: {', '.join(parts)}"] if parts else []
+    return [*told, "positives are weighed by propensity in training; the labels of the test side are as they were seen"]
 
 
 def _weighed(validation: np.ndarray, test: np.ndarray, data: Encoded) -> dict[str, Any] | None:

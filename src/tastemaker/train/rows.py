@@ -93,14 +93,18 @@ class RowBatch:
     """float32 (rows,)"""
     groups: Tensor | None
     """int64 (rows,)"""
+    lifts: Tensor | None = None
+    """float32 (rows,): what a positive counts, 1 / its propensity"""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def to(self, device: torch.device) -> RowBatch:
         """The same batch on a device."""
-        weights, groups = (None if part is None else part.to(device) for part in (self.weights, self.groups))
-        return RowBatch(self.rows.to(device), self.labels.to(device), weights, groups)
+        parts = (self.weights, self.groups, self.lifts)
+        return RowBatch(
+            self.rows.to(device), self.labels.to(device), *(None if part is None else part.to(device) for part in parts)
+        )
 
 
 class RowLoader:
@@ -112,10 +116,11 @@ class RowLoader:
         labels: np.ndarray,
         weights: np.ndarray | None = None,
         groups: np.ndarray | None = None,
+        lifts: np.ndarray | None = None,
         *,
         together: bool = False,
     ) -> None:
-        self.features, self.labels, self.weights, self.groups = features, labels, weights, groups
+        self.features, self.labels, self.weights, self.groups, self.lifts = features, labels, weights, groups, lifts
         self.together, self.num_targets = together and groups is not None, len(labels)
 
     def epoch(self, number: int, seed: int, batch_targets: int) -> Iterator[RowBatch]:
@@ -135,8 +140,7 @@ class RowLoader:
             yield RowBatch(
                 Rows.of(self.features.take(part)),
                 torch.from_numpy(self.labels[part]),
-                None if self.weights is None else torch.from_numpy(self.weights[part]),
-                None if self.groups is None else torch.from_numpy(self.groups[part]),
+                *(None if one is None else torch.from_numpy(one[part]) for one in (self.weights, self.groups, self.lifts)),
             )
 
 
@@ -165,6 +169,10 @@ def train_rows(
     if config.loss in row_losses.GROUPED and not loader.together:
         raise DataError(
             f"the loss {config.loss} without groups", expected="data.group: the column that says what was shown together"
+        )
+    if loader.lifts is not None and config.loss in ("focal", "classes"):
+        raise ConfigError(
+            f"the loss {config.loss} with propensities", expected=f"bce, {', '.join(row_losses.GROUPED)}", hint="see train.loss"
         )
     for name, column in zip(ranker.schema.outputs, loader.labels.T, strict=False):
         if len(np.unique(column[~np.isnan(column)])) < 2:
@@ -257,18 +265,21 @@ class _StepLoss:
 
     def _of_label(self, logits: Tensor, labels: Tensor, batch: RowBatch) -> Tensor | None:
         config, known = self.config, ~labels.isnan()
-        weights, groups = batch.weights, batch.groups
+        weights, groups, lifts = batch.weights, batch.groups, batch.lifts
         if not bool(known.all()):
             if not bool(known.any()):
                 return None
             logits, labels = logits[known], labels[known]
-            weights, groups = (None if part is None else part[known] for part in (weights, groups))
+            weights, groups, lifts = (None if part is None else part[known] for part in (weights, groups, lifts))
         if config.loss == "bce":
-            return row_losses.bce(logits, labels, weights)
+            return row_losses.bce(logits, labels if lifts is None else labels * lifts, weights)
         if config.loss == "focal":
             return row_losses.focal(logits, labels, weights, gamma=config.gamma)
         assert groups is not None
-        return row_losses.BY_NAME[str(config.loss)](logits, labels, groups)
+        if lifts is not None:
+            lifts = torch.where(labels > 0, lifts, 1.0)
+            weights = lifts if weights is None else weights * lifts
+        return row_losses.BY_NAME[str(config.loss)](logits, labels, groups, weights)
 
 
 @torch.no_grad()
@@ -286,6 +297,6 @@ def predict(ranker: Ranker, features: Features, batch_rows: int = 8192) -> np.nd
 def _identity(ranker: Ranker, loader: RowLoader, config: RowTrainConfig) -> str:
     digest = hashlib.sha256(f"{type(ranker).__name__}{ranker.config!r}{ranker.schema!r}".encode())
     digest.update(config.model_copy(update={"epochs": 0, "threads": None, "device": ""}).model_dump_json().encode())
-    for array in (loader.features.codes, loader.labels):
+    for array in (loader.features.codes, loader.labels, *(() if loader.lifts is None else (loader.lifts,))):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
