@@ -10,6 +10,7 @@ from torch import nn
 
 from tastemaker.nn.dice import Dice
 from tastemaker.nn.dropout import Dropout
+from tastemaker.nn.normed import NormedRelu
 
 Activation = Literal["relu", "gelu", "silu", "tanh", "prelu", "dice"]
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -40,12 +41,15 @@ def mlp(
     layers: list[nn.Module] = []
     for width in hidden:
         layers.append(nn.Linear(size, width))
+        size = width
+        if batch_norm and activation == "relu":
+            layers.append(NormedRelu(width, dropout))
+            continue
         if batch_norm:
             layers.append(nn.BatchNorm1d(width))
         layers.append(activated(activation, width))
         if dropout:
             layers.append(Dropout(dropout))
-        size = width
     if outputs is not None:
         layers.append(nn.Linear(size, outputs))
     for layer in layers:

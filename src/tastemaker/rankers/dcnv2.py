@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tastemaker.data.schema import RowSchema
 from tastemaker.nn.crosses import CrossLayers
 from tastemaker.nn.fields import FieldVectors
+from tastemaker.nn.precision import for_products
 from tastemaker.nn.rows import Rows
 from tastemaker.rankers.base import DeepConfig, Ranker
 
@@ -51,4 +52,4 @@ class DCNv2(Ranker):
         crossed = self.cross(first)
         if self.config.structure == "stacked":
             return self.output(self.deep(crossed))
-        return self.output(torch.cat([crossed, self.deep(first)], dim=1))
+        return self.output(torch.cat([for_products(crossed), self.deep(first)], dim=1))
