@@ -27,6 +27,7 @@ class DCN(Ranker):
     ancestor = "dnn"
     many_outputs = True
     train_defaults: ClassVar = {"learning_rate": 0.001}
+    shares_cells = True
     config: Config
 
     def __init__(self, config: Config, schema: RowSchema) -> None:

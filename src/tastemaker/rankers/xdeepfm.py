@@ -39,6 +39,7 @@ class XDeepFM(Ranker):
     many_outputs = True
     solves = ("additive", "crossed")
     train_defaults: ClassVar = {"learning_rate": 0.001}
+    shares_cells = True
     config: Config
 
     def __init__(self, config: Config, schema: RowSchema) -> None:

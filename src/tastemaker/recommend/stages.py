@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tastemaker.data.features.encoded import Features
 from tastemaker.data.features.moments import Asked, Moments
 from tastemaker.data.interactions import Histories
 from tastemaker.data.schema import FeatureSchema
@@ -98,7 +99,11 @@ class Stages:
         """The score of each candidate, float32 (rows,): log odds of the calibrated probability, or the sum of the sources' opinions."""
         if self.predictor is None:
             return np.asarray(np.sum([asked.scores[source.name] for source in self.sources], axis=0, dtype=np.float32))
-        features = self.moments.features(asked, self.predictor.encoder)
+        return self.judged(self.moments.features(asked, self.predictor.encoder, share=True))
+
+    def judged(self, features: Features) -> np.ndarray:
+        """What the ranker says of encoded rows, float32 (rows,): log odds of the calibrated probability."""
+        assert self.predictor is not None
         said = self.predictor.probabilities(self.predictor.logits(features))[:, 0].clip(_LEAST, 1 - _LEAST)
         return np.log(said / (1 - said)).astype(np.float32)
 
