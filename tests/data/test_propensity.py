@@ -52,6 +52,12 @@ def test_what_is_looked_at_is_told_from_what_is_put_there_where_rates_of_clicks_
     assert np.abs(raw / raw[0] - log.examination).max() > np.abs(found - log.examination).max() * 2
 
 
+def test_where_all_is_clicked_all_is_looked_at() -> None:
+    table = pa.table({"position": [1, 2, 1, 2], "item": ["a", "a", "b", "b"], "click": [1, 1, 1, 1]})
+    found = Propensities.fit(PropensityConfig.parse({"position": "position", "by": ["item"]}), table, np.ones(4))
+    np.testing.assert_allclose(found.examined, 1)
+
+
 def test_rows_of_no_known_label_are_left_out(log: ClickLog) -> None:
     clicks = log.table["click"].to_numpy().astype(float)
     config = PropensityConfig.parse(SHUFFLED)
@@ -85,8 +91,9 @@ def test_a_column_says_it_all(log: ClickLog) -> None:
         ({}, "one of column and position"),
         ({"column": "a", "position": "b"}, "one of column and position"),
         ({"column": "a", "by": ["item"]}, "neither shuffled nor by"),
-        ({"position": "a"}, "shuffled or by beside position"),
-        ({"position": "a", "shuffled": "b", "by": ["c"]}, "shuffled or by beside position"),
+        ({"position": "a"}, "one of shuffled, by and joint"),
+        ({"position": "a", "shuffled": "b", "by": ["c"]}, "one of shuffled, by and joint"),
+        ({"position": "a", "joint": True, "clip": 0.2}, "no clip"),
         ({"column": "a", "clip": 0}, "clip"),
     ],
 )

@@ -32,11 +32,10 @@ def run(folder: Path, name: str, **sections: dict[str, Any]) -> RunResult:
         "data": {"rows": "log.parquet", "label": "click", "group": "list"},
         "split": {"validation_share": 0.2, "test_share": 0.05},
         "features": {"leave_out": ["list", "shuffled", "seen"]},
-        "model": {"name": "fm", "dim": 8},
         "train": {"epochs": 5, "batch_rows": 256, "learning_rate": 0.01, "schedule": "linear", "threads": 1, "device": "cpu"},
         "evaluate": {"baselines": []},
     }
-    for section, values in sections.items():
+    for section, values in ({"model": {"name": "fm", "dim": 8}} | sections).items():
         tree[section] = tree.get(section, {}) | values
     return rank_run(RankConfig.parse(tree, folder), folder / name, ledger=Ledger(folder))
 
@@ -105,6 +104,17 @@ def test_clicks_weighed_by_propensity_give_the_true_order(
     assert fields == {"query", "item"}
 
 
+@pytest.mark.parametrize("model", [{"name": "fm", "dim": 8}, {"name": "dnn", "hidden": [32, 16]}])
+def test_what_is_looked_at_is_learned_beside_the_ranker_and_left_behind(
+    naive: np.ndarray, tmp_path: Path, model: dict[str, Any]
+) -> None:
+    result = run(tmp_path, "run", model=model, propensity={"position": "position", "joint": True})
+    mended = found(result)
+    assert tau(mended) > 0.8 > tau(naive) + 0.1
+    assert np.abs(mended - LOG.relevance).mean() < 0.07
+    np.testing.assert_allclose(result.report["propensity"]["examined"], LOG.examination, atol=0.05)
+
+
 @pytest.mark.parametrize(
     ("sections", "said"),
     [
@@ -112,6 +122,8 @@ def test_clicks_weighed_by_propensity_give_the_true_order(
         ({"evaluate": {"select": "log_loss"}, "propensity": PLACED}, "select = 'auc'"),
         ({"train": {"loss": "focal"}, "propensity": PLACED}, "the loss focal with propensities"),
         ({"propensity": {"positions": "position"}}, "did you mean 'position'"),
+        ({"train": {"calibrate": "platt"}, "propensity": PLACED}, "train.calibrate beside"),
+        ({"train": {"loss": "listwise"}, "propensity": {"position": "position", "joint": True}}, "beside propensity.joint"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(tmp_path: Path, sections: dict[str, Any], said: str) -> None:
@@ -119,8 +131,9 @@ def test_settings_that_do_not_go_together_are_refused(tmp_path: Path, sections: 
         run(tmp_path, "run", **sections)
 
 
-def test_training_with_the_resolved_config_repeats_the_run(tmp_path: Path) -> None:
-    once = run(tmp_path, "once", propensity=PLACED, train={"epochs": 1})
+@pytest.mark.parametrize("propensity", [PLACED, {"position": "position", "joint": True}])
+def test_training_with_the_resolved_config_repeats_the_run(tmp_path: Path, propensity: dict[str, Any]) -> None:
+    once = run(tmp_path, "once", propensity=propensity, train={"epochs": 1})
     again = read_any(once.folder / "config.toml")
     assert isinstance(again, RankConfig)
     assert rank_run(again, tmp_path / "again", ledger=Ledger(tmp_path)).report["test"] == once.report["test"]

@@ -163,7 +163,7 @@ class Known:
 
     @classmethod
     def of(cls, store: Store, first: Iterable[str] = ()) -> Known:
-        """Reads a store; items in `first` have the first places, whether the store knows them or not."""
+        """Reads a store; items in `first` have the first places, whether the store knows them or not: those of an artifact, those shown."""
         items = {item_id: Item(item_id) for item_id in first}
         items |= {item.item_id: item for item in _changes(store)}
         vocabulary = Vocabulary(pa.array(list(items), pa.large_string()))

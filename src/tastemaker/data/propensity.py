@@ -8,9 +8,10 @@ stands for 1 / θ_k wishes (Joachims, Swaminathan & Schnabel 2017, "Unbiased lea
   Wang, Bendersky, Metzler & Najork 2016, "Learning to rank with selection bias in personal search");
 * from all lists, by expectation and maximisation, where the same things were shown at several positions (Wang, Golbandi, Bendersky, Metzler & Najork 2018, "Position
   bias estimation for unbiased learning to rank in personal search", eq. 3 to 6). Deviation: γ is a number for each combination of the columns in `by`, where
-  the paper has it from a regression on features.
+  the paper has it from a regression on features;
+* together with the ranker, as what is left of clicks (`train.examination`); then nothing is weighed.
 
-Only ratios of θ can be known; the first position has 1.
+Only ratios of θ can be known; the first position has 1, and no other more.
 """
 
 from __future__ import annotations
@@ -44,16 +45,23 @@ class PropensityConfig(Settings):
     by: tuple[str, ...] = Field(
         (), description="beside position: rows alike in these columns are wanted alike, and were shown at several positions"
     )
+    joint: bool = Field(
+        False,
+        description="beside position: what is looked at is learned together with the ranker, by bce, and nothing is weighed",
+    )
     clip: float = Field(0.1, gt=0, le=1, description="propensities below it count as this: less variance for a little bias")
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if (self.column is None) == (self.position is None):
             raise ValueError("one of column and position")
-        if self.column is not None and (self.shuffled is not None or self.by):
-            raise ValueError("neither shuffled nor by where column says all")
-        if self.position is not None and (self.shuffled is None) == (not self.by):
-            raise ValueError("shuffled or by beside position")
+        ways = (self.shuffled is not None) + bool(self.by) + self.joint
+        if self.column is not None and ways:
+            raise ValueError("neither shuffled nor by nor joint where column says all")
+        if self.position is not None and ways != 1:
+            raise ValueError("one of shuffled, by and joint beside position")
+        if self.joint and self.clip != type(self).model_fields["clip"].default:
+            raise ValueError("no clip where joint is set: nothing is weighed")
         return self
 
     @property
@@ -98,6 +106,8 @@ class Propensities:
                 expected="clicks at every position",
                 hint="leave out rows of positions that nobody clicks at",
             )
+        if config.joint:
+            return cls(config, positions, np.ones(len(positions)))
         if config.shuffled is not None:
             examined = clicked / shown
         else:
@@ -119,8 +129,16 @@ class Propensities:
                     expected="numbers above 0, 1 at most, in every row",
                 )
             return found
+        return self.examined[self.places(table)]  # type: ignore[no-any-return]
+
+    def places(self, table: pa.Table) -> np.ndarray:
+        """int64 (rows,): where each row's position is among `positions`.
+
+        Raises:
+            DataError: the column is not there, or a row has no position.
+        """
         at = _positions(table, str(self.config.position))
-        return self.examined[np.maximum(np.searchsorted(self.positions, at, "right") - 1, 0)]  # type: ignore[no-any-return]
+        return np.maximum(np.searchsorted(self.positions, at, "right") - 1, 0)
 
     def lifts(self, table: pa.Table) -> np.ndarray:
         """float32 (rows,): what a positive of each row counts, 1 / propensity, clipped."""
@@ -150,8 +168,9 @@ def _maximised(place: np.ndarray, thing: np.ndarray, clicks: np.ndarray) -> np.n
     wanted = np.full(things, 0.5)
     for _ in range(_ROUNDS):
         both = examined[at] * wanted[of]
-        seen = clicked + missed * (examined[at] - both) / (1 - both)
-        liked = clicked + missed * (wanted[of] - both) / (1 - both)
+        neither = np.maximum(1 - both, np.finfo(np.float64).tiny)
+        seen = clicked + missed * (examined[at] - both) / neither
+        liked = clicked + missed * (wanted[of] - both) / neither
         moved, examined = examined, np.bincount(at, seen) / at_position
         wanted = np.bincount(of, liked) / of_thing
         if np.abs(examined - moved).max() < _ENOUGH:

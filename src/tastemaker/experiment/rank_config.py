@@ -77,6 +77,7 @@ class RankConfig(Sections):
         data = RowsConfig.parse(tree.get("data", {}), "data")
         objectives = parse_objectives(tree.get(_OBJECTIVES, {}), None if data.classes else data.labels)
         features = FeaturesConfig.parse(tree.get("features", {}), "features")
+        train = RowTrainConfig.parse(tree.get("train", {}), "train")
         evaluate = RowEvaluateConfig.parse(tree.get("evaluate", {}), "evaluate")
         propensity = PropensityConfig.parse(tree[_PROPENSITY], _PROPENSITY) if _PROPENSITY in tree else None
         if propensity is not None:
@@ -87,13 +88,16 @@ class RankConfig(Sections):
             if data.classes or evaluate.select != "auc":
                 found = "data.classes" if data.classes else f"evaluate.select = {evaluate.select!r}"
                 raise ConfigError(f"{found} beside [propensity]", expected="labels of 0 and 1, and select = 'auc'")
+            if train.calibrate is not None:
+                hint = "what is seen on the validation side is not what would be seen by all"
+                raise ConfigError("train.calibrate beside [propensity]", expected="one of the two", hint=hint)
         return cls(
             data=data,
             split=RowSplitConfig.parse(tree.get("split", {}), "split"),
             features=features,
             model_name=model["name"],
             model=kind.Config.parse({key: value for key, value in model.items() if key != "name"}, "model"),
-            train=RowTrainConfig.parse(tree.get("train", {}), "train"),
+            train=train,
             evaluate=evaluate,
             propensity=propensity,
             objectives=objectives,

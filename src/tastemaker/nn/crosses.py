@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tastemaker.nn.mlp import xavier
+
 
 def pairwise_sum(vectors: Tensor) -> Tensor:
     """Σ_{f<g} v_f ⊙ v_g: (rows, fields, dim) → (rows, dim), in time linear in fields (Rendle 2010, "Factorization machines", lemma 3.1)."""
@@ -35,6 +37,7 @@ class CrossLayers(nn.Module):
             nn.Linear(size, size) if rank is None else nn.Sequential(nn.Linear(size, rank, bias=False), nn.Linear(rank, size))
             for _ in range(layers)
         )
+        xavier(self)
 
     def forward(self, first: Tensor) -> Tensor:
         crossed = first
@@ -50,6 +53,7 @@ class VectorCrossLayers(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(nn.Linear(size, 1, bias=False) for _ in range(layers))
         self.biases = nn.Parameter(torch.zeros(layers, size))
+        xavier(self)
 
     def forward(self, first: Tensor) -> Tensor:
         crossed = first

@@ -19,7 +19,8 @@ numbers; rows of a group need not be adjacent. What has nothing to say - no rows
 Where positives are seen with a probability θ only (`data.propensity`), the last three weigh them by 1 / θ, so that a seen one stands for those that were not (Joachims
 et al. 2017, eq. 5, there for the sum of ranks), and, but for `lambda_rank`, divide by the sum of weights (self-normalised: Swaminathan & Joachims 2015). `bce`
 then has labels y / θ, which may be above 1: its mean is that of rows whose every wish is known (Saito et al. 2020, "Unbiased recommender learning from
-missing-not-at-random implicit feedback", eq. 9).
+missing-not-at-random implicit feedback", eq. 9). It has no lower bound for a row that is told by heart, which clipped propensities, many rows alike and early stopping
+keep it from; losses of groups have one.
 """
 
 from __future__ import annotations

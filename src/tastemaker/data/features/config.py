@@ -56,8 +56,8 @@ class FeaturesConfig(Settings):
 
     With `position` a ranker learns how much of a click is owed to where a row was shown, and is asked as if all rows were shown alike: the "position as a feature" that
     Guo et al. 2019 ("PAL: a position-bias aware learning framework for CTR prediction in live recommender systems", §3.1) start from. The column is not
-    read when rows are asked about. Unlike PAL's, what is learned of positions is not kept apart from the rest of the ranker: one that multiplies fields with each other has to have
-    seen things at several positions.
+    read when rows are asked about. What is learned of positions is not kept apart from the rest of the ranker, as it is by PAL itself (`propensity.joint`): one that multiplies fields with
+    each other has to have seen things at several positions.
     """
 
     fields: dict[str, FieldConfig] = Field(default_factory=dict, description="by column name")
