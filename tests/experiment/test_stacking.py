@@ -90,6 +90,11 @@ def test_no_other_weights_do_better_and_none_is_below_zero(fitted: Blend, judge:
     assert all(stack.loss(np.abs(found + rng.normal(0, 0.3, found.shape)), rows, 1.0)[0] >= least - 1e-6 for _ in range(50))
 
 
+def test_without_users_to_learn_from_parts_count_alike(fitted: Blend, judge: Judge) -> None:
+    stack = stacking.Stack.of(learned(fitted, judge, gate="length"), judge)
+    assert torch.equal(stack.weights(1.0, np.zeros(len(stack.users), bool)), torch.ones(len(KNOTS), 2))
+
+
 def test_candidates_are_what_a_list_may_hold_once_each(fitted: Blend, judge: Judge) -> None:
     stack = stacking.Stack.of(learned(fitted, judge), judge)
     seen = judge.choosing().seen.take(stack.users)

@@ -137,9 +137,11 @@ class Stack:
         return cls(users.numpy(), scores.transpose(0, 1).contiguous(), allowed, right, knots)
 
     def weights(self, l2: float, mask: np.ndarray | None = None) -> Tensor:
-        """The weights that minimise the loss over all users, or those of a mask: float32 (knots, parts), 0 or more."""
+        """The weights that minimise the loss over all users, or those of a mask: float32 (knots, parts), 0 or more; equal ones without users."""
         rows = torch.from_numpy(np.flatnonzero(np.ones(len(self.users), bool) if mask is None else mask))
         shape = (self.knots.shape[1], len(self.scores))
+        if not len(rows):
+            return torch.ones(shape)
         found = minimize(
             lambda flat: self.loss(flat.reshape(shape), rows, l2),
             np.full(shape, 1 / shape[1]).ravel(),
@@ -152,7 +154,7 @@ class Stack:
 
     def loss(self, weights: np.ndarray, rows: Tensor, l2: float) -> tuple[float, np.ndarray]:
         """What is minimised, over some rows, at weights (knots, parts); and its gradient, flat."""
-        share, steps = l2 / max(1, len(rows)), np.diff(weights, axis=0)
+        share, steps = l2 / len(rows), np.diff(weights, axis=0)
         loss = share * 0.5 * ((weights**2).sum() / len(weights) + _SMOOTH * (steps**2).sum())
         gradient = share * weights / len(weights)
         gradient[1:] += share * _SMOOTH * steps
