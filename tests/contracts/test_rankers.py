@@ -134,6 +134,25 @@ def test_a_row_does_not_depend_on_the_others(name: str) -> None:
     torch.testing.assert_close(logits(ranker, Rows.of(features.take(np.array([7])))), whole[7:8], **CLOSE)
 
 
+@pytest.mark.parametrize("name", [name for name in RANKERS if resolve.ranker_class(name).shares_cells])
+def test_rows_may_share_cells(name: str) -> None:
+    ranker = built(name, home(name))
+    rows = asked(home(name), 40)
+    order = torch.arange(40).repeat_interleave(3)
+    bags = []
+    for codes, offsets in rows.bags:
+        starts, ends = offsets[order], offsets[order + 1]
+        bags.append(
+            (
+                torch.cat([codes[a:b] for a, b in zip(starts, ends, strict=True)]),
+                torch.cat([offsets[:1], (ends - starts).cumsum(0)]),
+            )
+        )
+    whole = Rows(rows.codes[order], rows.numbers[order], tuple(vector[order] for vector in rows.vectors), tuple(bags))
+    shared = Rows(whole.codes, whole.numbers, whole.vectors, rows.bags, (order,) * len(rows.bags))
+    assert torch.equal(logits(ranker, shared), logits(ranker, whole))
+
+
 @pytest.mark.parametrize("name", RANKERS)
 def test_no_rows_give_no_logits(name: str) -> None:
     world = home(name)

@@ -56,6 +56,7 @@ def opened(folder: Path, recommender: Recommender | None = None, **settings: Any
     clock = Clock()
     with open_store(f"sqlite:///{folder / 'store.db'}") as store:
         known = {"popular_refresh_seconds": 1e-6, "store_budget_ms": 30_000, "deadline_ms": 60_000, **settings}
+        known = {"retrieval_budget_ms": 60_000, "ranking_budget_ms": 60_000, **known}
         with Service(store, settings=ServeSettings(**known), clock=clock, follow=False) as service:
             service.swap(recommender)
             yield service, store, clock

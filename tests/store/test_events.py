@@ -175,3 +175,25 @@ def test_one_event_of_a_kind_is_kept_where_there_is_none_or_takes_the_place_of_a
     assert store.seen(["u"], since=NOW) == [{"a", "b"}]
     assert store.settle_events([], overwrite=True) == Taken(0, 0)
     assert store.verify()
+
+
+def test_answers_are_scanned_in_the_order_they_were_kept(store):
+    shown = [Shown(f"r{n}", None if n == 2 else f"u{n}", NOW + n, ("a", "b"), "s", {"body": {"limit": n}}) for n in range(5)]
+    store.add_answers(shown[:3])
+    store.add_answers(shown[3:])
+    batches = list(store.scan_answers(batch_size=2))
+    assert [len(batch) for batch in batches] == [2, 2, 1]
+    assert [one for batch in batches for _, one in batch] == shown
+    third = batches[1][0][0]
+    assert [one.recommendation_id for batch in store.scan_answers(after=third) for _, one in batch] == ["r3", "r4"]
+
+
+def test_events_that_point_at_answers_are_scanned_apart(store):
+    store.add_events([Event("u", "a", NOW), Event("u", "b", NOW + 1, "click", recommendation_id="r", position=2)])
+    store.add_events([Event("v", "a", NOW + 2, "buy", 3.0, recommendation_id="r")])
+    (batch,) = store.scan_feedback()
+    assert batch.select(["user_id", "item_id", "kind", "value", "recommendation_id", "position"]).to_pylist() == [
+        {"user_id": "u", "item_id": "b", "kind": "click", "value": 1.0, "recommendation_id": "r", "position": 2},
+        {"user_id": "v", "item_id": "a", "kind": "buy", "value": 3.0, "recommendation_id": "r", "position": None},
+    ]
+    assert list(store.scan_feedback(after=batch["sequence"][-1].as_py())) == []

@@ -127,3 +127,10 @@ def test_the_file_itself_is_sqlite(tmp_path):
     with sqlite3.connect(tmp_path / "x.db") as connection:
         assert connection.execute("SELECT COUNT(*) FROM users").fetchone() == (2,)
     connection.close()
+
+
+def test_profiles_of_many_users_come_in_one_question(store):
+    store.put_users([User("a", {"age": 3}), User("b", {"city": "Rome"})])
+    store.add_events([Event("c", "i", NOW)])
+    assert store.profiles(["b", "never", "a", "c", "b"]) == [{"city": "Rome"}, {}, {"age": 3}, {}, {"city": "Rome"}]
+    assert store.profiles([]) == [] and store.profiles([f"u{n}" for n in range(3000)])[2999] == {}

@@ -85,3 +85,13 @@ def test_windows_of_old_hours_are_rounded_to_days(store):
     store.add_events([Event("late", "i", NOW + 30 * HOUR)])
     store.retain()
     assert store.counts(NOW + DAY) == {"i": 25} and store.counts(0) == {"i": 49}
+
+
+def test_what_newer_events_displaced_is_told(store):
+    times = {"i": [1, 3, 5, 8, 11, 12], "j": [2, 4], "k": [1, 2, 3, 4, 5], "l": [10, 11, 12, 13]}
+    store.add_events([Event("u", item, NOW + hour * HOUR, "view") for item, hours in times.items() for hour in hours])
+    store.add_events([Event("v", "i", NOW + 9 * HOUR)] * 4)
+    keys, moments = store.displaced(NOW + 10 * HOUR)
+    # of u and i those of hours 3 and 5 (8 still counts); nothing of j, k and l; nothing of v
+    assert sorted(zip(store.item_ids(keys.tolist()), ((moments - NOW) // HOUR).tolist(), strict=True)) == [("i", 3), ("i", 5)]
+    assert store.displaced(NOW + 20 * HOUR)[0].tolist() == []

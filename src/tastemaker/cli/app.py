@@ -34,7 +34,7 @@ def tastemaker(
 
 add(app, demo.demo)
 app.add_typer(_data, name="data")
-add(_data, data.import_, data.describe)
+add(_data, data.import_, data.describe, data.impressions)
 add(
     app,
     train.train,

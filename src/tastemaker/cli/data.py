@@ -1,4 +1,4 @@
-"""`data import`, `data describe`."""
+"""`data import`, `data describe`, `data impressions`."""
 
 from __future__ import annotations
 
@@ -83,3 +83,47 @@ def describe(
     else:
         print(imported.to_text())
         show.console().print(quality)
+
+
+@example(
+    "tastemaker data impressions shop.db --to rows.parquet",
+    "tastemaker data impressions shop.db --to new.parquet --after 51200 --label click --within 24 --artifact runs/RUN/artifact --json",
+)
+def impressions(
+    store: Annotated[
+        str, typer.Argument(metavar="STORE", help="sqlite:///FILE, a file, or postgresql://…", show_default=False)
+    ],
+    to: Annotated[Path, typer.Option(metavar="FILE.parquet", help="The file to write.", show_default=False)],
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="KIND", help="A kind of event that is a label; default: all there are."),
+    ] = None,
+    within: Annotated[
+        float | None, typer.Option(metavar="HOURS", help="What comes later than so long after an answer did not come of it.")
+    ] = None,
+    after: Annotated[int, typer.Option(metavar="N", help="Only answers later than those of a call that said so.")] = 0,
+    artifact: Annotated[
+        Path | None, typer.Option(metavar="ARTIFACT", help="Make the rows that this two-stage recommender reads.")
+    ] = None,
+    history: Annotated[int | None, typer.Option(min=1, metavar="N", help="Newest events of a user that are looked at.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write what a service showed, a row an item: its position, what was known at that moment, and what came of it.
+
+    A ranker learns from the file: [data] rows = "rows.parquet", label = "label.click", group = "recommendation_id", time = "at", and
+    [features] position = "position", leave_out = ["source", …the other labels].
+    """
+    from tastemaker import log
+    from tastemaker.cli import show
+    from tastemaker.data.features.moments import MomentsConfig
+    from tastemaker.experiment.impressed import write_impressions
+
+    log.configure()
+    moments = None if history is None else MomentsConfig.parse({"history": history})
+    found = write_impressions(store, to, after=after, horizon_hours=within, kinds=label or (), moments=moments, like=artifact)
+    if as_json:
+        show.print_json(found)
+        return
+    print(f"{found['rows']:,} rows of {found['answers']:,} answers in {to}; --after {found['after']} for the next")
+    for name, share in found["labels"].items():
+        print(f"{name}: {share:.2%}")

@@ -14,7 +14,7 @@ from tastemaker.data.propensity import PropensityConfig
 from tastemaker.data.rows import RowsConfig, RowSplitConfig
 from tastemaker.errors import ConfigError
 from tastemaker.experiment.sections import Sections, check_sections
-from tastemaker.recommend.objective import Objective
+from tastemaker.recommend.objective import Objective, parse_objectives
 from tastemaker.resolve import ranker_class
 from tastemaker.settings import Settings, expand
 from tastemaker.train.rows import RowTrainConfig
@@ -75,13 +75,7 @@ class RankConfig(Sections):
         for name in tree.get("evaluate", {}).get("baselines", ()):
             ranker_class(str(name))
         data = RowsConfig.parse(tree.get("data", {}), "data")
-        objectives = {}
-        for name, values in tree.get(_OBJECTIVES, {}).items():
-            if not isinstance(values, Mapping):
-                raise ConfigError(f"{_OBJECTIVES}.{name} = {values!r}", expected=f"a section [{_OBJECTIVES}.{name}]")
-            objectives[name] = Objective.parse(values, f"{_OBJECTIVES}.{name}")
-            if not data.classes:
-                objectives[name].check(data.labels)
+        objectives = parse_objectives(tree.get(_OBJECTIVES, {}), None if data.classes else data.labels)
         features = FeaturesConfig.parse(tree.get("features", {}), "features")
         train = RowTrainConfig.parse(tree.get("train", {}), "train")
         evaluate = RowEvaluateConfig.parse(tree.get("evaluate", {}), "evaluate")

@@ -7,10 +7,8 @@ it is taken anew.
 from __future__ import annotations
 
 import json
-import re
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -20,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tastemaker.data.config import Columns
+from tastemaker.data.properties import item_columns, user_columns
 from tastemaker.errors import DataError
 from tastemaker.experiment.config import Config
 from tastemaker.experiment.stage_config import StageConfig
@@ -30,9 +29,6 @@ C = TypeVar("C", Config, StageConfig)
 
 KINDS = 100
 """Kinds of behaviour kept apart, the first that were met and those a config names; further ones become "other": senders choose their names."""
-PROPERTIES = 64
-"""Columns of the catalogue: the properties that most items have."""
-
 _FACTS, _EVENTS, _ITEMS, _USERS = "snapshot.json", "events.parquet", "items.parquet", "users.parquet"
 _COLUMNS = Columns(user="user_id", item="item_id", time="time", value="value", kind="kind")
 _SCHEMA = pa.schema(
@@ -44,7 +40,6 @@ _SCHEMA = pa.schema(
         "kind": pa.string(),
     }
 )
-_NAME = re.compile(r"[\w][\w .:-]{0,63}")
 _PAGE = 5000
 
 
@@ -122,10 +117,10 @@ def _take(store: Store, folder: Path, named: set[str]) -> dict[str, Any]:
         raise DataError("a store without events", expected="events to learn from", hint="`tastemaker store import` brings some")
     items = [item for item in _items(store) if item.item_id in met]
     if items:
-        pq.write_table(_table(items), part / _ITEMS, compression="zstd")
+        pq.write_table(item_columns(items), part / _ITEMS, compression="zstd")
     users = [user for user in _users(store) if user.properties]
     if users:
-        pq.write_table(_user_table(users), part / _USERS, compression="zstd")
+        pq.write_table(user_columns(users), part / _USERS, compression="zstd")
     facts = {"sequence": sequence, "events": rows, "items": len(items), "users": len(users)}
     (part / _FACTS).write_text(json.dumps(facts) + "\n", encoding="utf-8")
     part.rename(folder)
@@ -148,54 +143,3 @@ def _all(pages: Callable[[str | None, int], Page[T]]) -> Iterator[T]:
         cursor = page.next
         if cursor is None:
             return
-
-
-def _table(items: list[Item]) -> pa.Table:
-    """A row an item: its id, categories, and the properties that most have."""
-    columns: dict[str, pa.Array] = {"item_id": pa.array([item.item_id for item in items], pa.string())}
-    columns["categories"] = pa.array([list(item.categories) for item in items], pa.list_(pa.string()))
-    return pa.table(columns | _properties([item.properties for item in items], set(columns)))
-
-
-def _user_table(users: list[User]) -> pa.Table:
-    """A row a user: the id, and the properties that most have."""
-    columns: dict[str, pa.Array] = {"user_id": pa.array([user.user_id for user in users], pa.string())}
-    return pa.table(columns | _properties([user.properties for user in users], set(columns)))
-
-
-def _properties(rows: list[Mapping[str, Any]], taken: set[str]) -> dict[str, pa.Array]:
-    """A column for each of the properties that most rows have, but for names taken; names differ by more than case, as DuckDB wants."""
-    columns: dict[str, pa.Array] = {}
-    for key, _count in Counter(key for row in rows for key in row if _NAME.fullmatch(key)).most_common():
-        if key.lower() not in taken and len(columns) < PROPERTIES:
-            taken.add(key.lower())
-            columns[key] = _column([row.get(key) for row in rows])
-    return columns
-
-
-def _column(values: list[Any]) -> pa.Array:
-    """One type for a property whose values need not have one: truth, numbers, lists of text, else text."""
-    real = [value for value in values if value is not None]
-    if all(isinstance(value, bool) for value in real):
-        return pa.array(values, pa.bool_())
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in real):
-        return pa.array([_number(value) for value in values], pa.float64())
-    if any(isinstance(value, list) for value in real):
-        return pa.array([None if value is None else _list(value) for value in values], pa.list_(pa.string()))
-    return pa.array([None if value is None else _text(value) for value in values], pa.string())
-
-
-def _number(value: int | float | None) -> float | None:
-    try:
-        return None if value is None else float(value)
-    except OverflowError:  # JSON's integers have no end
-        return None
-
-
-def _list(value: Any) -> list[str]:
-    return [_text(one) for one in value] if isinstance(value, list) else [_text(value)]
-
-
-def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(dict(value) if isinstance(value, Mapping) else value)
-    return text.encode("utf-8", "replace").decode()  # half a surrogate pair is no text

@@ -70,7 +70,8 @@ class FieldVectors(nn.Module):
     def forward(self, rows: Rows) -> Tensor:
         rows = self._kept(rows)
         found = [self._looked_up(rows.codes + self.starts)] if len(self.starts) else []
-        for (codes, offsets), start in zip(rows.bags, self.many, strict=True):
+        shared = rows.cells or (None,) * len(rows.bags)
+        for (codes, offsets), cells, start in zip(rows.bags, shared, self.many, strict=True):
             pooled = F.embedding_bag(
                 codes.long() + start,
                 self.table.weight,
@@ -79,7 +80,7 @@ class FieldVectors(nn.Module):
                 include_last_offset=True,
                 sparse=self.table.sparse,
             )
-            found.append(pooled.unsqueeze(1))
+            found.append((pooled if cells is None else pooled.index_select(0, cells)).unsqueeze(1))
         if len(self.slope):
             value = rows.numbers.unsqueeze(2)
             known = torch.addcmul(self.level, value.nan_to_num(), self.slope)
@@ -106,6 +107,7 @@ class FieldVectors(nn.Module):
             rows.numbers[:, numbers] if len(numbers) < rows.numbers.shape[1] else rows.numbers,
             tuple(rows.vectors[place] for place in vectors),
             tuple(rows.bags[place] for place in bags),
+            tuple(rows.cells[place] for place in bags) if rows.cells else (),
         )
 
 

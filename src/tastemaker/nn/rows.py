@@ -23,6 +23,8 @@ class Rows:
     """float32 (rows, size) a vector field: NaN in a row without one"""
     bags: tuple[tuple[Tensor, Tensor], ...]
     """codes int32 (values,) and offsets int64 (rows + 1,) of each bag or sequence, in the order of the schema"""
+    cells: tuple[Tensor | None, ...] = ()
+    """int64 (rows,) of each bag whose rows share cells, which are then what its offsets are of; for rankers that say they read such rows"""
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -35,6 +37,7 @@ class Rows:
             _tensor(features.numbers),
             tuple(map(_tensor, features.vectors)),
             tuple((_tensor(bag.codes), _tensor(bag.offsets)) for bag in features.bags),
+            tuple(None if bag.cells is None else _tensor(bag.cells) for bag in features.bags),
         )
 
     def to(self, device: torch.device | str) -> Rows:
@@ -44,6 +47,7 @@ class Rows:
             self.numbers.to(device),
             tuple(vector.to(device) for vector in self.vectors),
             tuple((codes.to(device), offsets.to(device)) for codes, offsets in self.bags),
+            tuple(None if cells is None else cells.to(device) for cells in self.cells),
         )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tastemaker.data.schema import RowSchema
 from tastemaker.nn.fields import FieldVectors
+from tastemaker.nn.mlp import xavier
 from tastemaker.nn.precision import for_products
 from tastemaker.nn.rows import Rows
 from tastemaker.rankers.base import DeepConfig, Ranker
@@ -49,6 +50,7 @@ class AutoInt(Ranker):
     many_outputs = True
     solves = ("additive", "crossed")
     train_defaults: ClassVar = {"learning_rate": 0.001}
+    shares_cells = True
     config: Config
 
     def __init__(self, config: Config, schema: RowSchema) -> None:
@@ -61,7 +63,7 @@ class AutoInt(Ranker):
             for layer in range(config.layers)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(config.layers if config.layer_norm else 0))
-        self.output = nn.Linear(fields * width, outputs)
+        self.output = xavier(nn.Linear(fields * width, outputs))
         self.deep = config.perceptron(fields * config.dim, outputs) if config.deep else None
 
     def forward(self, rows: Rows) -> Tensor:

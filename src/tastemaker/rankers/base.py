@@ -37,6 +37,8 @@ class Ranker(SizedByData, abc.ABC):
     """the simpler ranker that this one has to beat"""
     many_outputs: ClassVar[bool] = False
     """whether it can predict several labels, or several classes of one"""
+    shares_cells: ClassVar[bool] = False
+    """whether it reads many-valued fields as `FieldVectors` gives them alone, so that many rows may share a cell that is pooled once"""
     least_fields: ClassVar[int] = 1
     """how many fields it takes for the ranker to mean anything"""
 

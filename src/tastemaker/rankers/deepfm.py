@@ -23,6 +23,7 @@ class DeepFM(Ranker):
     least_fields = 2
     solves = ("additive", "crossed")
     train_defaults: ClassVar = {"learning_rate": 0.001}
+    shares_cells = True
     config: Config
 
     def __init__(self, config: Config, schema: RowSchema) -> None:

@@ -37,6 +37,7 @@ class ESMM(Ranker):
     many_outputs = True
     solves = ("funnel",)
     train_defaults: ClassVar = {"learning_rate": 0.001}
+    shares_cells = True
     config: Config
 
     def __init__(self, config: Config, schema: RowSchema) -> None:

@@ -28,6 +28,7 @@ class FM(Ranker):
     least_fields = 2
     solves = ("additive", "crossed")
     train_defaults: ClassVar = {"learning_rate": 0.002}
+    shares_cells = True
     config: Config
 
     def __init__(self, config: Config, schema: RowSchema) -> None:

@@ -22,6 +22,7 @@ class LR(Ranker):
     many_outputs = True
     solves = ("additive",)
     train_defaults: ClassVar = {"learning_rate": 0.005}
+    shares_cells = True
     config: Config
 
     def __init__(self, config: Config, schema: RowSchema) -> None:

@@ -31,6 +31,7 @@ class MMoE(Ranker):
     many_outputs = True
     solves = ("funnel",)
     train_defaults: ClassVar = {"learning_rate": 0.001}
+    shares_cells = True
     config: Config
 
     def __init__(self, config: Config, schema: RowSchema) -> None:

@@ -33,6 +33,7 @@ class NFM(Ranker):
     many_outputs = True
     solves = ("additive", "crossed")
     train_defaults: ClassVar = {"learning_rate": 0.001}
+    shares_cells = True
     config: Config
 
     def __init__(self, config: Config, schema: RowSchema) -> None:

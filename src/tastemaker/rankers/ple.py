@@ -35,6 +35,7 @@ class PLE(Ranker):
     many_outputs = True
     solves = ("funnel",)
     train_defaults: ClassVar = {"learning_rate": 0.001}
+    shares_cells = True
     config: Config
 
     def __init__(self, config: Config, schema: RowSchema) -> None:

@@ -28,6 +28,7 @@ class WideDeep(Ranker):
     many_outputs = True
     solves = ("additive", "crossed")
     train_defaults: ClassVar = {"learning_rate": 0.001}
+    shares_cells = True
     config: Config
 
     def __init__(self, config: Config, schema: RowSchema) -> None:

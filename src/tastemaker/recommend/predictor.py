@@ -140,11 +140,10 @@ class Predictor:
     def logits(self, features: Features) -> np.ndarray:
         """float32 (rows, outputs) of encoded rows."""
         device = next(self.ranker.parameters()).device
+        if not self.ranker.shares_cells:
+            features = features.plain()
         parts = [
-            self.ranker(Rows.of(features.take(np.arange(start, min(start + _BATCH, len(features))))).to(device))
-            .float()
-            .cpu()
-            .numpy()
+            self.ranker(Rows.of(features.part(start, start + _BATCH)).to(device)).float().cpu().numpy()
             for start in range(0, len(features), _BATCH)
         ]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.outputs)), np.float32)

@@ -66,11 +66,10 @@ class Scoring:
         """
         if isinstance(self.model, RetrievalModel) and self.vectors is not None:
             users = self.model.encode_user(query)
-            vectors = self.vectors if items is None else self.vectors[items]
-            scores = users @ vectors.T if out is None or items is not None else torch.mm(users, vectors.T, out=out)
-            if self._blind is not None:
-                scores.masked_fill_(self._blind if items is None else self._blind[items], -torch.inf)
-            return scores
+            if items is None:
+                return self.products(users, out=out)
+            scores = users @ self.vectors[items].T
+            return scores if self._blind is None else scores.masked_fill_(self._blind[items], -torch.inf)
         if items is not None and (self.newcomers is None or not bool((items >= self.model.schema.num_items).any())):
             return self.model.score(query, items)
         scores = self.model.score(query)
@@ -81,6 +80,12 @@ class Scoring:
             return scores[:, items]
         return scores if out is None else out.copy_(scores)
 
+    def products(self, users: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """Scores of users whose vectors are known, (batch, size), of retrieval models."""
+        assert self.vectors is not None
+        scores = users @ self.vectors.T if out is None else torch.mm(users, self.vectors.T, out=out)
+        return scores if self._blind is None else scores.masked_fill_(self._blind, -torch.inf)
+
     def best(
         self,
         query: Query,
@@ -88,6 +93,8 @@ class Scoring:
         closed: Sequence[Tensor | None],
         banned: Sequence[np.ndarray],
         among: Sequence[np.ndarray | None] | None = None,
+        *,
+        users: Tensor | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The k best items of each user, where the scoring `searches`: values float32 (batch, k) and codes int32 (batch, k), best first.
 
@@ -108,7 +115,7 @@ class Scoring:
         assert self._rounded is not None and self.vectors is not None and isinstance(self.model, RetrievalModel)
         values = np.full((len(query), k), -np.inf, np.float32)
         codes = np.zeros((len(query), k), np.int32)
-        users = self.model.encode_user(query).float()
+        users = (self.model.encode_user(query) if users is None else users).float()
         for row, found in enumerate(self._rounded.best(users.numpy(), k, closed, banned, among)):
             if found is None:  # it overflows, or is no number: left to who knows what to make of that
                 found = self._of_all(users[row], k, closed[row], banned[row])

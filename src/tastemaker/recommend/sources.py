@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -51,27 +51,14 @@ class Source:
             items: int32 (rows,): item codes.
             owner: int64 (rows,): the place of each row's user in the query, ascending.
         """
-        with torch.inference_mode():
-            if isinstance(self.model, RetrievalModel) and self.scoring.vectors is not None:
-                return self._of_vectors(query, torch.from_numpy(items.astype(np.int64)), torch.from_numpy(owner))
-            return self._of_scores(query, items, owner)
+        return Opinion.of(self, query).standing(items, owner)
 
-    def _of_vectors(self, query: Query, items: Tensor, owner: Tensor) -> np.ndarray:
-        """The mean over the catalogue is the score of the mean vector, and the variance a form of the vectors' covariance."""
-        assert isinstance(self.model, RetrievalModel) and self.scoring.vectors is not None
-        users = self.model.encode_user(query).float()
-        mean, covariance = self._spread
-        deviation = ((users @ covariance) * users).sum(1).clamp_min(0).sqrt()
-        vectors = self.scoring.vectors.index_select(0, items).float()
-        raw = (users.index_select(0, owner) * vectors).sum(1)
-        return _scaled(raw, (users @ mean).index_select(0, owner), deviation.index_select(0, owner))
-
-    def _of_scores(self, query: Query, items: np.ndarray, owner: np.ndarray) -> np.ndarray:
-        scores = self.scoring(query).float()
-        known = scores[:, FIRST : self.model.schema.num_items]
-        mean, deviation = known.mean(1), known.std(1, correction=0)
-        rows = torch.from_numpy(owner)
-        return _scaled(scores[rows, torch.from_numpy(items.astype(np.int64))], mean[rows], deviation[rows])
+    def over(self, scoring: Scoring) -> Source:
+        """The same source with a scoring of the same model over a catalogue that grew."""
+        other = Source(self.name, scoring, self.depth)
+        if "_spread" in self.__dict__:  # of known items
+            other.__dict__["_spread"] = self._spread
+        return other
 
     @cached_property
     def _spread(self) -> tuple[Tensor, Tensor]:
@@ -80,6 +67,70 @@ class Source:
         mean = vectors.mean(0)
         centred = vectors - mean
         return mean.float(), (centred.T @ centred / max(1, len(vectors))).float()
+
+
+@dataclass(frozen=True, eq=False)
+class Opinion:
+    """What a source thinks for some users: the model is asked once, for the best items and for how any item stands."""
+
+    source: Source
+    users: Tensor | None
+    """float32 (users, dim) of retrieval models"""
+    scores: Tensor | None
+    """float32 (users, size) of others"""
+    mean: Tensor
+    deviation: Tensor
+    """float32 (users,): of the scores over the known catalogue"""
+
+    @classmethod
+    def of(cls, source: Source, query: Query, *, out: Tensor | None = None) -> Opinion:
+        """Asks; `out`, float32 (users, size), takes the scores of models that give no vectors."""
+        model, scoring = source.model, source.scoring
+        with torch.inference_mode():
+            if isinstance(model, RetrievalModel) and scoring.vectors is not None:
+                # the mean over the catalogue is the score of the mean vector, and the variance a form of the vectors' covariance
+                users = model.encode_user(query).float()
+                mean, covariance = source._spread
+                return cls(source, users, None, users @ mean, ((users @ covariance) * users).sum(1).clamp_min(0).sqrt())
+            scores = scoring(query, out=out).float()
+            known = scores[:, FIRST : model.schema.num_items]
+            return cls(source, None, scores, known.mean(1), known.std(1, correction=0))
+
+    def kept(self) -> Opinion:
+        """The same, whatever becomes of the memory that the scores were put into."""
+        return self if self.scores is None else replace(self, scores=self.scores.clone())
+
+    @classmethod
+    def joined(cls, parts: Sequence[Opinion | None]) -> Opinion:
+        """The users of all parts, one part after the other; None is a user of whom nothing is thought, so that all items stand alike."""
+        there = [part for part in parts if part is not None]
+
+        def flat(name: str) -> Tensor | None:
+            first = getattr(there[0], name)
+            if first is None:
+                return None
+            return torch.cat([torch.zeros_like(first[:1]) if part is None else getattr(part, name) for part in parts])
+
+        mean, deviation = flat("mean"), flat("deviation")
+        assert mean is not None and deviation is not None
+        return cls(there[0].source, flat("users"), flat("scores"), mean, deviation)
+
+    def raw(self, items: np.ndarray, owner: np.ndarray) -> Tensor:
+        """The scores of items, float32 (rows,)."""
+        places, rows = torch.from_numpy(items.astype(np.int64)), torch.from_numpy(owner)
+        with torch.inference_mode():
+            if self.users is None:
+                assert self.scores is not None
+                return self.scores[rows, places]
+            vectors = self.source.scoring.vectors
+            assert vectors is not None
+            return (self.users.index_select(0, rows) * vectors.index_select(0, places).float()).sum(1)
+
+    def standing(self, items: np.ndarray, owner: np.ndarray) -> np.ndarray:
+        """See `Source.standardised`."""
+        rows = torch.from_numpy(owner)
+        with torch.inference_mode():
+            return _scaled(self.raw(items, owner), self.mean.index_select(0, rows), self.deviation.index_select(0, rows))
 
 
 @dataclass(frozen=True, eq=False)

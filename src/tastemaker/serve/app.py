@@ -85,6 +85,7 @@ def app(
     parts.monitor.watch_model(lambda: service.ready, lambda: service.version)
     batcher.on_batch = parts.monitor.batch
     service.watch_stages(parts.monitor.list_stage)
+    service.watch_skips(parts.monitor.skipped)
     door = Door(table, {"recommend": lambda: batcher.full, "writes": lambda: parts.writes.full}, parts.monitor)
     http = Http(parts, settings, door, spans)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from tastemaker.data.features.encoded import Features
 from tastemaker.data.vocabulary import UNKNOWN
 from tastemaker.serve.ids import checked
 from tastemaker.serve.masks import Gate, Masks
@@ -44,12 +47,34 @@ class Past:
     """µs"""
     values: list[float] = field(default_factory=list)
     user_code: int = UNKNOWN
+    known_as: int = UNKNOWN
+    """the user's code even where nothing was done yet"""
+    profile: Mapping[str, Any] = field(default_factory=dict)
+    """properties, where a ranker reads any"""
 
     def add(self, code: int, time: int, value: float) -> None:
         """One more event."""
         self.codes.append(code)
         self.times.append(time)
         self.values.append(value)
+
+
+@dataclass(slots=True, eq=False)
+class Staged:
+    """The candidates of a row and what was thought of them."""
+
+    codes: np.ndarray
+    """int32 (candidates,), in the order in which the sources name them"""
+    found: np.ndarray
+    """int64 (candidates,): bit s says that source s named it"""
+    standings: dict[str, np.ndarray]
+    """float32 (candidates,) of each source: as it goes into the ranker's rows"""
+    scores: np.ndarray
+    """float32 (candidates,): log odds, boosts included"""
+    ranked: bool
+    """whether the ranker said so"""
+    features: Features | None = None
+    """the rows that it read, where somebody wants to see them"""
 
 
 @dataclass(slots=True, eq=False)
@@ -89,6 +114,8 @@ class Row:
     scores: dict[int, float] = field(default_factory=dict)
     sources: dict[int, str] = field(default_factory=dict)
     """of codes that come from elsewhere than `origin`"""
+    staged: Staged | None = None
+    """what two stages made of it, the last time they were asked"""
     done: bool = False
 
     @property

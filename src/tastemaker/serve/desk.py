@@ -2,6 +2,7 @@
 
 ```
 asks ─▶ rows (filters, pins, exclusions in codes) ─▶ histories ─▶ scores ─▶ masks, top-k ─▶ re-ranking ─▶ envelopes
+                                                                 or both stages, see `two_stage`
                                                         │ store slow or gone      │ model fails, or no time left
                                                         └──────▶ the last list of that user, then the popular list: "degraded"
 ```
@@ -11,9 +12,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from tastemaker.data.features.encoded import Features
 from tastemaker.errors import RequestError
 from tastemaker.log import logger
 from tastemaker.serve import histories
@@ -27,12 +30,24 @@ from tastemaker.serve.rerank import chosen, first_depth, with_pins
 from tastemaker.serve.retrieve import Retriever
 from tastemaker.serve.settings import ServeSettings
 from tastemaker.serve.shelves import Shelves
+from tastemaker.serve.two_stage import TwoStage
 from tastemaker.serve.view import View
 from tastemaker.store.base import Store
 from tastemaker.wire.bodies import Answer, Recommend
 
 _SHALLOW = 128
 """Depths up to this are answered together; deeper ones by powers of two."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ranked:
+    """What a ranker read to answer one request."""
+
+    recommendation_id: str
+    item_ids: list[str]
+    """all candidates"""
+    features: Features
+    """a row each"""
 
 
 class Desk:
@@ -52,11 +67,14 @@ class Desk:
         self._store, self._live, self._guard, self._masks = store, live, guard, masks
         self._shelves, self._envelopes, self._settings, self._clock = shelves, envelopes, settings, clock
         self.retriever = Retriever()
+        self.two_stage = TwoStage(self.retriever, settings)
         self._model_seconds = 0.0
         self.last: Held[tuple[str, ...]] = Held(settings.last_answers)
         """the last good list of each user, for when the model cannot answer"""
         self.watch: Callable[[str, float], object] = lambda stage, seconds: None
         """told what each stage of a batch took: filter, history, score, rerank, record"""
+        self.watch_rows: Callable[[Ranked], object] | None = None
+        """told what a ranker read, for each answer"""
 
     def answer(self, asks: Sequence[Ask]) -> list[Answer | RequestError]:
         """An answer for each request, or why there is none."""
@@ -71,8 +89,14 @@ class Desk:
         self.watch("filter", time.perf_counter() - started)
         self.fill(good, view, now)
         filled = time.perf_counter()
-        answers = iter(self._envelopes.of(good, view, now, started))
+        found = self._envelopes.of(good, view, now, started)
+        answers = iter(found)
         self.watch("record", time.perf_counter() - filled)
+        if self.watch_rows is not None:
+            for row, answer in zip(good, found, strict=True):
+                if row.staged is not None and row.staged.features is not None and answer.recommendation_id is not None:
+                    ids = [view.ids[code] for code in row.staged.codes.tolist()]
+                    self.watch_rows(Ranked(answer.recommendation_id, ids, row.staged.features))
         for row in good:
             if row.status == "ok" and row.user is not None and row.codes:
                 self.last.put(row.user, tuple(view.ids[code] for code in row.codes), row.user)
@@ -161,7 +185,10 @@ class Desk:
         try:
             started = time.perf_counter()
             popular = None if model else self._shelves.popular(view, None)[0]
-            codes, scores = self.retriever.best(rows, view, popular, depth)
+            if model and view.stages is not None:
+                codes, scores = self.two_stage.best(rows, view, depth, now)
+            else:
+                codes, scores = self.retriever.best(rows, view, popular, depth)
             took = time.perf_counter() - started
             self.watch("score", took)
             if model:

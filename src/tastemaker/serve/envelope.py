@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
+from tastemaker.recommend.stages import sources_of
 from tastemaker.serve.asks import Row
 from tastemaker.serve.ids import new_id
 from tastemaker.serve.pages import Pages, kept
@@ -33,7 +35,8 @@ class Envelopes:
                 answer.next_cursor = self._pages.cursor(answer.recommendation_id)
             if row.ask.record:
                 source = view.source if row.origin == "model" else row.fallback or "popular"
-                shown.append(Shown(answer.recommendation_id, row.request.user_id, now, tuple(ids), source, kept(row.ask)))
+                request = kept(row.ask) | _standings(row)
+                shown.append(Shown(answer.recommendation_id, row.request.user_id, now, tuple(ids), source, request))
             answers.append(answer)
         self._recorder.put(shown)
         finished = time.perf_counter()
@@ -48,9 +51,10 @@ def _answer(row: Row, view: View, recommendation_id: str) -> Answer:
     source = view.model_name if row.origin == "model" else "popular"
     scored, described = "score" in include, "properties" in include
     reasons = reasons_of(row, view) if "reasons" in include else None
+    named = _named(row, view)
     items = []
     for rank, code in enumerate(row.codes, start=1):
-        shelf = Shelf(item_id=view.ids[code], rank=rank, source=row.sources.get(code, source))
+        shelf = Shelf(item_id=view.ids[code], rank=rank, source=row.sources.get(code) or named.get(code, source))
         if scored:
             shelf.score = row.scores.get(code)
         if described:
@@ -68,6 +72,29 @@ def _answer(row: Row, view: View, recommendation_id: str) -> Answer:
         scenario=request.scenario,
         counts=counts_of(row),
     )
+
+
+def _named(row: Row, view: View) -> dict[int, str]:
+    """The sources that named each item of a list of two stages."""
+    if row.staged is None or row.origin != "model" or view.stages is None:
+        return {}
+    found = dict(zip(row.staged.codes.tolist(), row.staged.found.tolist(), strict=True))
+    return {code: sources_of(found[code], view.stages.sources) for code in row.codes if code in found}
+
+
+def _standings(row: Row) -> dict[str, Any]:
+    """What each source thought of the items shown, null of those that none named: models change, so nobody could tell later."""
+    staged = row.staged
+    if staged is None or row.origin != "model" or not staged.ranked:
+        return {}
+    place_of = {code: place for place, code in enumerate(staged.codes.tolist())}
+    places = [place_of.get(code) for code in row.codes]
+    return {
+        "standings": {
+            name: [None if place is None else float(values[place]) for place in places]
+            for name, values in staged.standings.items()
+        }
+    }
 
 
 def model_name(view: View) -> ModelName | None:

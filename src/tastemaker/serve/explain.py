@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from tastemaker.serve import ways
 from tastemaker.serve.asks import Ask, Row
 from tastemaker.serve.desk import Desk
 from tastemaker.serve.envelope import model_name
@@ -41,14 +42,23 @@ def explain(body: Explain, desk: Desk, view: View, now: int) -> Trace:
     if code is None:
         trace.steps.append(Step(stage="retrieve", passed=False, detail="nothing is known of this item"))
         return trace
-    line = desk.line(row, view)
-    free = desk.line(_unmasked(row, view), view)
-    trace.score = float(free[code]) if np.isfinite(free[code]) else None
+    ranking: list[Step] = []
+    if row.staged is not None and view.stages is not None and row.origin == "model":
+        line = ways.line(row.staged, view.size)
+        trace.score = float(line[code]) if np.isfinite(line[code]) else None
+        retrieved, ranking = ways.retrieved(row, _unmasked(row, view), desk, view, code), ways.ranked(row.staged, code)
+        if body.features:
+            trace.features = ways.features(row, view, code, now)
+    else:
+        line, free = desk.line(row, view), desk.line(_unmasked(row, view), view)
+        trace.score = float(free[code]) if np.isfinite(free[code]) else None
+        retrieved = _retrieved(row, view, code, free)
     trace.steps = [
-        _retrieved(row, view, code, free),
+        retrieved,
         _available(view, code, now),
         _filtered(row, desk, view, code, now),
         _seen(row, view, code),
+        *ranking,
         *_boosted(row, code),
         *_pinned(row, code),
         *_reranked(row, variants, code),

@@ -18,6 +18,8 @@ from tastemaker.log import logger
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.recommend.scoring import Scoring
 from tastemaker.serve.arrivals import Arrivals, read_as
+from tastemaker.serve.crowd import Crowd
+from tastemaker.serve.staging import Staging, reads_codes
 from tastemaker.serve.stock import Stock
 from tastemaker.serve.view import View
 from tastemaker.store.base import Item, ModelVersion, Store
@@ -30,9 +32,10 @@ _REST, _MOST_REST_SECONDS = 4, 1.5
 class Live:
     """Keeps `view` true to the store; whoever reads `view` once has a catalogue and a model that belong together."""
 
-    def __init__(self, store: Store) -> None:
-        """Reads the catalogue of the store; `start` follows its changes."""
+    def __init__(self, store: Store, crowd: Crowd) -> None:
+        """Reads the catalogue of the store; `start` follows its changes. `crowd` counts for rankers."""
         self._store = store
+        self._staging = Staging(crowd, self._is_lent)
         self._building = threading.Lock()
         self._stock, self._artifact = Stock.empty(), pa.table({})
         self._lent: dict[str, dict[str, Any]] = {}
@@ -141,6 +144,11 @@ class Live:
             return item
         return replace(item, properties=lent)
 
+    def _is_lent(self, item: Item) -> bool:
+        """Whether what is known of an item comes from the artifact's catalogue, since nobody put anything."""
+        told = item.properties or item.categories or item.deleted
+        return not told or (item.properties is self._lent.get(item.item_id) and not item.categories)
+
     def _built(self, recommender: Recommender | None, version: ModelVersion | None) -> View:
         """A view with codes of its own: the model's, then all other items."""
         number, stock = next(_numbers), self._stock
@@ -157,7 +165,7 @@ class Live:
             codes=codes,
             recommender=recommender,
             version=version,
-            scoring=None if recommender is None else Scoring(recommender.model),
+            scoring=None if recommender is None else _scoring(recommender),
             read_as=np.zeros(0, np.int64),
             user_codes=_user_codes(recommender),
         )
@@ -166,10 +174,12 @@ class Live:
     def _introduced(self, view: View) -> View:
         """The view with its newcomers in the places that their likeness gives them."""
         weights = self._arrivals.weights(view)
-        scoring = view.scoring
-        if scoring is not None and ((weights is not None and weights.shape[0]) or scoring.newcomers is not None):
+        stages, scoring = self._staging.of(view, weights), view.scoring
+        if stages is not None:
+            scoring = stages.sources[0].scoring
+        elif scoring is not None and ((weights is not None and weights.shape[0]) or scoring.newcomers is not None):
             scoring = Scoring(scoring.model, weights, like=scoring)
-        return replace(view, scoring=scoring, read_as=read_as(view, weights))
+        return replace(view, scoring=scoring, stages=stages, read_as=read_as(view, weights))
 
     def _grown(self, view: View) -> View:
         """The view over the stock as it is now."""
@@ -188,6 +198,12 @@ class Live:
         return replace(view, number=next(_numbers), stock=stock, rows=rows, _open=[])
 
 
+def _scoring(recommender: Recommender) -> Scoring:
+    if recommender.stages is not None and recommender.stages.predictor is not None:
+        return recommender.stages.sources[0].scoring
+    return Scoring(recommender.model)
+
+
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
     """Properties as JSON has them."""
     return {
@@ -198,7 +214,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _user_codes(recommender: Recommender | None) -> dict[str, int]:
-    """Codes of users for models that read them; a sequence model reads the history alone."""
-    if recommender is None or recommender.model.learns_from == "sequences":
+    """Codes of users where anything reads them; a sequence model reads the history alone."""
+    if recommender is None or not reads_codes(recommender):
         return {}
     return {str(user): code for code, user in enumerate(recommender.users.ids.to_pylist(), start=FIRST)}

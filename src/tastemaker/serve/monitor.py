@@ -94,6 +94,12 @@ class Monitor:
         self._problems = Counter("tastemaker_problems", "Requests answered by a problem.", ["code"], registry=one)
         self._answers = Counter("tastemaker_answers", "Recommendations by status.", ["status", "fallback"], registry=one)
         self._warnings = Counter("tastemaker_answer_warnings", "Warnings on recommendations.", ["warning"], registry=one)
+        self._skips = Counter(
+            "tastemaker_skipped_stages",
+            "Requests answered without a source of candidates, or without the ranker.",
+            ["stage", "reason"],
+            registry=one,
+        )
         self._events = Counter("tastemaker_events", "Events by what became of them.", ["outcome"], registry=one)
         self._rejected = Counter("tastemaker_rejected_events", "Rejected events by reason.", ["code"], registry=one)
         self._batches = Histogram("tastemaker_batch_size", "Requests in one forward pass.", buckets=_SIZES, registry=one)
@@ -167,6 +173,10 @@ class Monitor:
     def list_stage(self, stage: str, seconds: float) -> None:
         """Counts a stage of a batch of lists."""
         self._list_stages.labels(stage).observe(seconds)
+
+    def skipped(self, stage: str, reason: str, requests: int) -> None:
+        """Counts requests that a stage was left out for."""
+        self._skips.labels(stage, reason).inc(requests)
 
     def watch_queue(self, name: str, depth: Callable[[], float]) -> None:
         """Shows how many wait in a queue."""

@@ -20,7 +20,8 @@ from typing import Any, Literal, Self
 from tastemaker.errors import RequestError
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.serve.asks import Ask
-from tastemaker.serve.desk import Desk
+from tastemaker.serve.crowd import Crowd
+from tastemaker.serve.desk import Desk, Ranked
 from tastemaker.serve.envelope import Envelopes
 from tastemaker.serve.explain import explain
 from tastemaker.serve.guard import Guard
@@ -78,7 +79,8 @@ class Service(Keeper):
         self._shelves = Shelves(store, settings, clock)
         if follow:
             self._shelves.begin()
-        self._live = Live(store)
+        self._crowd = Crowd(store, clock)
+        self._live = Live(store, self._crowd)
         self._guard = Guard(pause_seconds=settings.store_pause_seconds)
         self._masks = Masks(settings.masks)
         self._pages = Pages(store, settings.pages)
@@ -88,6 +90,7 @@ class Service(Keeper):
         self._likeness = Likeness(self._live, self._masks, self._shelves, store, self._guard, settings, clock)
         self._warm, self._follow = False, follow
         self._live.each_round(self._shelves.refresh)
+        self._live.each_round(self._count)
 
     def close(self) -> None:
         """Keeps what waits to be kept and stops the threads; the store stays open."""
@@ -124,6 +127,7 @@ class Service(Keeper):
         None takes the model out: then everybody gets the popular list.
         """
         self._live.swap(recommender, version)
+        self._count()
 
     def warm(self) -> None:
         """Answers a few requests so that the first real ones find everything prepared; then begins to follow the catalogue."""
@@ -139,7 +143,16 @@ class Service(Keeper):
 
     def watch_stages(self, watch: Callable[[str, float], object]) -> None:
         """Has `watch` told what each stage of a batch of lists took, in seconds: filter, history, score, rerank, record."""
-        self._desk.watch = watch
+        self._desk.watch = self._desk.two_stage.watch = watch
+
+    def watch_skips(self, watch: Callable[[str, str, int], object]) -> None:
+        """Has `watch` told which stage of two was left out: its name ("ranker", or a source's), why (failed, late), for how many requests."""
+        self._desk.two_stage.skipped = watch
+
+    def watch_rows(self, watch: Callable[[Ranked], object] | None) -> None:
+        """Has `watch` told, for each answer, the encoded rows that a ranker read; None: nobody, as to begin with."""
+        self._desk.two_stage.keeps_rows = watch is not None
+        self._desk.watch_rows = watch
 
     # lists
     def recommend(self, requests: Sequence[Recommend], *, record: bool = True) -> list[Answer | RequestError]:
@@ -234,7 +247,12 @@ class Service(Keeper):
         changed = self._live.refresh()
         self._live.acquaint()
         self._shelves.refresh()
+        self._count()
         return changed
+
+    def _count(self) -> None:
+        """Has what rankers want to know of the hour before counted, if it is not."""
+        self._crowd.refresh(self._live.view)
 
     def _forget(self, user_id: str) -> None:
         self.recorder.forget(user_id)

@@ -16,6 +16,14 @@ class ServeSettings(Settings):
     deadline_ms: float = Field(1000.0, gt=0, description="time of a request that names none")
     store_budget_ms: float = Field(250.0, gt=0, description="time for reading histories; beyond it the list does without")
     store_pause_seconds: float = Field(1.0, ge=0, description="how long a store that failed is left alone")
+    retrieval_budget_ms: float = Field(
+        200.0,
+        gt=0,
+        description="of two stages: time for the candidates of a batch; sources that would take longer are left out",
+    )
+    ranking_budget_ms: float = Field(
+        300.0, gt=0, description="of two stages: time for ranking them; lists that would take longer keep the sources' order"
+    )
     history_length: int = Field(
         200, ge=1, description="newest events read of a user, for models that set no length of their own"
     )

@@ -11,6 +11,7 @@ from tastemaker.data.vocabulary import UNKNOWN
 from tastemaker.models.base import Model
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.recommend.scoring import Scoring
+from tastemaker.recommend.stages import Stages
 from tastemaker.serve.stock import Opening, Stock
 from tastemaker.store.base import Item, ModelVersion
 
@@ -38,6 +39,8 @@ class View:
     """int64 (size,): the code that the model reads for each, UNKNOWN where it can read nothing for it"""
     user_codes: dict[str, int]
     """of users the model has vectors of; empty where it reads histories alone"""
+    stages: Stages | None = None
+    """what makes the lists of a two-stage recommender, over this catalogue; `scoring` is then that of its first source"""
     _open: list[tuple[Opening, np.ndarray]] = field(default_factory=list)
 
     @property
@@ -58,6 +61,8 @@ class View:
     @property
     def personal(self) -> bool:
         """Whether the model says something else to each user, and so needs to know something of them."""
+        if self.stages is not None:
+            return self.stages.personal
         return self.model is not None and self.model.personal
 
     @property
@@ -65,6 +70,8 @@ class View:
         """Its name, as `source` of what it recommends; "" without a model."""
         if self.version is not None:
             return self.version.name
+        if self.stages is not None and self.stages.predictor is not None:
+            return type(self.stages.predictor.ranker).__module__.rpartition(".")[2]
         return "" if self.model is None else type(self.model).__module__.rpartition(".")[2]
 
     @property

@@ -232,6 +232,13 @@ class Store(Protocol):
     ) -> tuple[np.ndarray, np.ndarray]:
         """`counts` by the store's own numbers of items, for who counts often: keys int64 (items,) and events of each int64 (items,)."""
 
+    def displaced(self, since: int) -> tuple[np.ndarray, np.ndarray]:
+        """Events before `since` that newer ones displaced from their user's newest three: item keys and times, int64 (events,) each.
+
+        It is what `tallies` up to `since` would count besides, if nothing had happened from then on. Reads a row for each user, item and
+        kind: seconds with millions of them.
+        """
+
     def item_ids(self, keys: Sequence[int]) -> list[str]:
         """The items that have these numbers, which never change."""
 
@@ -275,6 +282,9 @@ class Store(Protocol):
     def users(self, cursor: str | None = None, limit: int = 100) -> Page[User]:
         """Users by id."""
 
+    def profiles(self, user_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        """The properties of many users in one question, in the order asked; empty where nobody put any."""
+
     def merge_users(self, source: str, target: str) -> int:
         """Gives all events of `source` to `target` (an anonymous visitor becomes known) and removes `source`; how many moved."""
 
@@ -299,6 +309,15 @@ class Store(Protocol):
 
     def answer(self, recommendation_id: str) -> Shown | None:
         """None when unknown or past its retention."""
+
+    def scan_answers(self, batch_size: int = 10_000, after: int = 0) -> Iterator[list[tuple[int, Shown]]]:
+        """All answers in the order they were kept, each with its sequence. `after` is a sequence: only later ones."""
+
+    def scan_feedback(self, batch_size: int = 65_536, after: int = 0) -> Iterator[pa.RecordBatch]:
+        """The events that point at an answer, in the order they arrived: as `scan_events`, with `recommendation_id` and `position`.
+
+        The position is the rank that the sender gave, null where it gave none.
+        """
 
     # keys, models, jobs, audit
     def add_key(self, key: Key) -> None: ...

@@ -29,6 +29,7 @@ SCANNED = pa.schema(
         ("value", pa.float64()),
     ]
 )
+FEEDBACK = pa.schema([*SCANNED, ("recommendation_id", pa.string()), ("position", pa.int64())])
 
 
 class Events(Part):
@@ -108,15 +109,26 @@ class Events(Part):
             end = None if until is None else until // tally.HOUR
             return tally.count(self.db, cursor, since // tally.HOUR, end, wanted)
 
+    def displaced(self, since: int) -> tuple[np.ndarray, np.ndarray]:
+        with self.db.cursor() as cursor:
+            return tally.displaced(self.db, cursor, since)
+
     def item_ids(self, keys: Sequence[int]) -> list[str]:
         with self.db.cursor() as cursor:
             found = self.names.items(cursor, keys)
         return [found[key] for key in keys]
 
     def scan_events(self, batch_size: int = 65_536, after: int = 0) -> Iterator[pa.RecordBatch]:
+        return self._scanned(batch_size, after, SCANNED)
+
+    def scan_feedback(self, batch_size: int = 65_536, after: int = 0) -> Iterator[pa.RecordBatch]:
+        return self._scanned(batch_size, after, FEEDBACK, " AND e.recommendation_id IS NOT NULL")
+
+    def _scanned(self, batch_size: int, after: int, schema: pa.Schema, where: str = "") -> Iterator[pa.RecordBatch]:
+        more = "".join(f", e.{name}" for name in schema.names[len(SCANNED) :])
         text = self.db.sql(
-            "SELECT e.sequence, u.user_id, e.item_key, e.time, e.kind, e.value FROM events AS e JOIN users AS u ON u.user_key = e.user_key "
-            "WHERE e.sequence > ? ORDER BY e.sequence LIMIT ?"
+            f"SELECT e.sequence, u.user_id, e.item_key, e.time, e.kind, e.value{more} FROM events AS e "
+            f"JOIN users AS u ON u.user_key = e.user_key WHERE e.sequence > ?{where} ORDER BY e.sequence LIMIT ?"
         )
         while True:
             with self.db.cursor() as cursor:
@@ -124,7 +136,7 @@ class Events(Part):
                 rows = cursor.fetchall()
                 if not rows:
                     return
-                sequences, user_ids, item_keys, times, kind_keys, values = zip(*rows, strict=True)
+                sequences, user_ids, item_keys, times, kind_keys, values, *others = zip(*rows, strict=True)
                 items = self.names.items(cursor, set(item_keys))
                 kinds = self.names.kinds(cursor, set(kind_keys))
             columns = [
@@ -135,8 +147,10 @@ class Events(Part):
                 [kinds[key] for key in kind_keys],
                 values,
             ]
+            if others:
+                columns += [[bytes(one).decode() for one in others[0]], others[1]]
             yield pa.record_batch(
-                [pa.array(column, field.type) for column, field in zip(columns, SCANNED, strict=True)], schema=SCANNED
+                [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
             )
             after = sequences[-1]
 
@@ -169,6 +183,16 @@ class Events(Part):
             query = sa.select(answers).where(answers.c.recommendation_id == asked_id(recommendation_id))
             row = connection.execute(query).one_or_none()
         return None if row is None else shown(row)
+
+    def scan_answers(self, batch_size: int = 10_000, after: int = 0) -> Iterator[list[tuple[int, Shown]]]:
+        query = sa.select(answers).order_by(answers.c.sequence).limit(batch_size)
+        while True:
+            with self.db.reading() as connection:
+                rows = connection.execute(query.where(answers.c.sequence > after)).all()
+            if not rows:
+                return
+            yield [(row.sequence, shown(row)) for row in rows]
+            after = rows[-1].sequence
 
     def commit_answers(self, calls: Sequence[list[Shown]]) -> list[None]:
         """What the group commit of answers runs."""

@@ -13,6 +13,7 @@ from tastemaker.errors import DataError
 from tastemaker.store import tally
 from tastemaker.store.base import Page, User
 from tastemaker.store.codec import asked_id, from_cursor, from_json, id_bytes, mapping, to_cursor, to_json
+from tastemaker.store.database import SILENT_SECONDS
 from tastemaker.store.events import shown
 from tastemaker.store.forget import drop, mentioning, replace
 from tastemaker.store.ingest import erased_digest, note, salt, seen_row
@@ -49,6 +50,13 @@ class People(Part):
         return Page(
             [_user(row) for row in rows[:limit]], to_cursor(bytes(rows[limit - 1].user_id)) if len(rows) > limit else None
         )
+
+    def profiles(self, user_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        names = [asked_id(one) for one in user_ids]
+        text = "SELECT user_id, properties FROM users WHERE user_id IN {}"
+        with self.db.cursor(SILENT_SECONDS) as cursor:
+            found = {bytes(name): told for name, told in self.db.select_in(cursor, text, list(dict.fromkeys(names)))}
+        return [mapping(found.get(name)) for name in names]
 
     def merge_users(self, source: str, target: str) -> int:
         old, new = id_bytes(source, "source"), id_bytes(target, "target")

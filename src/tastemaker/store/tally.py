@@ -114,3 +114,20 @@ def count(db: Database, cursor: Any, since: int, until: int | None, kinds: list[
     cursor.execute(db.sql(f"SELECT {db.joined.format('item_key')}, {db.joined.format('n')} FROM ({sums}) AS sums"), values)
     keys, numbers = (np.fromstring(text or "", np.int64, sep=",") for text in cursor.fetchone())
     return keys, numbers
+
+
+def displaced(db: Database, cursor: Any, since: int) -> tuple[np.ndarray, np.ndarray]:
+    """Events before `since` that are among their user's newest three of those, but not of all: item keys and times, int64 each."""
+    cursor.execute(
+        db.sql("SELECT user_key, item_key, kind, last, second, third FROM seen WHERE last >= ? AND third IS NOT NULL"), (since,)
+    )
+    before = db.sql(
+        f"SELECT time FROM events WHERE user_key = ? AND item_key = ? AND kind = ? AND time < ? ORDER BY time DESC LIMIT {PER_USER}"
+    )
+    keys, times = [], []
+    for user, item, kind, *newest_three in cursor.fetchall():
+        cursor.execute(before, (user, item, kind, since))
+        for (moment,) in cursor.fetchall()[sum(one < since for one in newest_three) :]:
+            keys.append(item)
+            times.append(moment)
+    return np.array(keys, np.int64), np.array(times, np.int64)

@@ -303,6 +303,8 @@ class Explain(Body):
     item_id: Id
     request: Recommend | None = None
     """asked so; None: with defaults"""
+    features: bool = False
+    """whether to tell what the ranker of two stages read"""
 
 
 class Because(Reply):
@@ -386,7 +388,7 @@ class Step(Reply):
     """One stage of the way to an answer, for one item."""
 
     stage: str
-    """retrieve, availability, filter, seen, boosts, pins, max_per, diversity, limit"""
+    """retrieve, availability, filter, seen, rank, boosts, pins, max_per, diversity, limit"""
     passed: bool
     detail: str
 
@@ -402,6 +404,8 @@ class Trace(Reply):
     steps: list[Step]
     reasons: list[Because]
     model: ModelName | None
+    features: dict[str, Any] | None = None
+    """the columns of the item's row, where it is a candidate of two stages and they were asked for; null where nothing is known"""
 
 
 class Problem(Reply, omit_defaults=True):

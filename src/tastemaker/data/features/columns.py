@@ -54,12 +54,16 @@ def ids(column: pa.Array) -> pa.Array:
         raise DataError(f"values of type {kind}", expected="text, integers, true or false as categories") from None
 
 
-def numbers(column: pa.Array, name: str) -> np.ndarray:
+def numbers(column: pa.Array | np.ndarray, name: str) -> np.ndarray:
     """float64 (rows,): NaN where there is nothing or no finite number.
 
     Raises:
         DataError: text that is no number; the first such value is named.
     """
+    if isinstance(column, np.ndarray):
+        found = column.astype(np.float64)
+        found[~np.isfinite(found)] = np.nan
+        return found
     if is_text(column.type):
         column = column.cast(pa.large_string())
         column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.large_string()), column)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,10 @@ class FeatureEncoder:
                 f"no column {missing[0]!r} in {', '.join(table.column_names)}",
                 expected=f"the columns {', '.join(self.columns)}",
             )
+        return self.encode_columns({name: columns.whole(table[name]) for name in self.columns}, len(table))
+
+    def encode_columns(self, given: Mapping[str, pa.Array | np.ndarray], rows: int) -> Features:
+        """As `encode`, of columns that are there, Arrow or NumPy."""
         codes: dict[str, np.ndarray] = {}
         numbers: list[np.ndarray] = []
         vectors: list[np.ndarray] = []
@@ -111,16 +115,21 @@ class FeatureEncoder:
             if isinstance(field, Cross):
                 codes[field.name] = field.encode([codes[part] for part in field.parts])
                 continue
-            column = columns.whole(table[field.name])
-            if isinstance(field, Category | Buckets):
-                codes[field.name] = field.encode(column)
-            elif isinstance(field, Number):
+            column = given[field.name]
+            if isinstance(field, Number):
                 numbers.append(field.encode(column))
+                continue
+            if isinstance(field, Buckets):
+                codes[field.name] = field.encode(column)
+                continue
+            if isinstance(column, np.ndarray):
+                column = pa.array(column)
+            if isinstance(field, Category):
+                codes[field.name] = field.encode(column)
             elif isinstance(field, Many):
                 bags.append(field.encode(column))
             else:
                 vectors.append(field.encode(column))
-        rows = len(table)
         return Features(
             np.stack(list(codes.values()), axis=1) if codes else np.zeros((rows, 0), np.int32),
             np.stack(numbers, axis=1) if numbers else np.zeros((rows, 0), np.float32),

@@ -80,7 +80,11 @@ class Many:
 
     def encode(self, column: pa.Array) -> Bag:
         values, offsets = columns.lists(column, self.separator, self.name)
-        codes, lengths = self.vocabulary.encode(values), np.diff(offsets)
+        return self.cut(self.vocabulary.encode(values), offsets)
+
+    def cut(self, codes: np.ndarray, offsets: np.ndarray) -> Bag:
+        """The values of each row that are read: the newest, or the first, `max_length`."""
+        lengths = np.diff(offsets)
         if lengths.max(initial=0) > self.max_length:
             kept = np.minimum(lengths, self.max_length)
             starts = offsets[1:] - kept if self.ordered else offsets[:-1]
@@ -122,7 +126,7 @@ class Number:
         scaled = fresh._scaled(values)
         return cls(name, config.scale, float(scaled.mean()), float(scaled.std()) or 1.0, edges)
 
-    def encode(self, column: pa.Array) -> np.ndarray:
+    def encode(self, column: pa.Array | np.ndarray) -> np.ndarray:
         """float32 (rows,)"""
         values = self._scaled(columns.numbers(column, self.name))
         if self.scale != "none":
@@ -161,7 +165,7 @@ class Buckets:
         edges = np.unique(np.quantile(values, np.arange(1, config.buckets) / config.buckets)) if len(values) else np.zeros(0)
         return cls(name, edges)
 
-    def encode(self, column: pa.Array) -> np.ndarray:
+    def encode(self, column: pa.Array | np.ndarray) -> np.ndarray:
         """int32 (rows,)"""
         values = columns.numbers(column, self.name)
         return np.where(np.isnan(values), PAD, np.searchsorted(self.edges, values, "left") + FIRST).astype(np.int32)

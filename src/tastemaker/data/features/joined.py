@@ -28,12 +28,16 @@ class Owner:
         return cls(encoder.only(table.column_names).encode(table), rows, tuple(table.column_names))
 
 
-def joined(encoder: FeatureEncoder, owners: Sequence[Owner]) -> Features:
-    """`encoder.encode` of the table that the owners' columns make up, crosses between them included."""
+def joined(encoder: FeatureEncoder, owners: Sequence[Owner], *, sharing: Sequence[Owner] = ()) -> Features:
+    """`encoder.encode` of the table that the owners' columns make up, crosses between them included.
+
+    The many-valued cells of those in `sharing`, whose rows are ascending, stay shared by their rows.
+    """
     flat: dict[str, np.ndarray] = {}
     bags: dict[str, Bag] = {}
     for owner in owners:
-        whole = owner.features if owner.rows is None else owner.features.take(owner.rows)
+        share = any(owner is one for one in sharing)
+        whole = owner.features if owner.rows is None else _spread(owner.features, owner.rows, share=share)
         columns = {"category": iter(whole.codes.T), "number": iter(whole.numbers.T), "vector": iter(whole.vectors)}
         ragged = iter(whole.bags)
         for field in encoder.only(owner.columns).fields:
@@ -54,3 +58,10 @@ def joined(encoder: FeatureEncoder, owners: Sequence[Owner]) -> Features:
         tuple(vectors),
         tuple(bags[field.name] for field in encoder.fields if field.name in bags),
     )
+
+
+def _spread(features: Features, rows: np.ndarray, *, share: bool) -> Features:
+    if not share:
+        return features.take(rows)
+    bags = tuple(Bag(bag.codes, bag.offsets, rows) for bag in features.bags)
+    return Features(features.codes[rows], features.numbers[rows], tuple(one[rows] for one in features.vectors), bags)

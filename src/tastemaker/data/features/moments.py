@@ -5,7 +5,7 @@
 | `item`, `item.X` | item | its id and its columns in the catalogue |
 | `user.X` | request | the user's columns; `user`, the id, where the config says so |
 | `at` | request | the moment |
-| `history`, `events`, `since_last` | request | newest items, oldest first; how many events there are; seconds since the last |
+| `history`, `events`, `since_last` | request | newest items, oldest first; how many events there are, 200 at most; seconds since the last |
 | `popularity.W` | pair | events of the item in the W hours before (`popularity.ever`), see `popularity` |
 | `met`, `since_met` | pair | events of this user with this item; seconds since the last |
 | `like.X` | pair | share of the newest events whose item has the same X (categories: the mean over them) |
@@ -20,8 +20,9 @@ histories and popularity end before it. A column of the catalogue is what it is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Annotated, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -29,9 +30,11 @@ from pydantic import Field
 
 from tastemaker.data.features import columns
 from tastemaker.data.features.config import FeaturesConfig, FieldConfig
-from tastemaker.data.features.encoded import Features
+from tastemaker.data.features.encoded import Bag, Features
 from tastemaker.data.features.encoder import FeatureEncoder
+from tastemaker.data.features.fitted import Many
 from tastemaker.data.features.infer import guess
+from tastemaker.data.features.item_side import HISTORY, Attribute, ItemSide
 from tastemaker.data.features.joined import Owner, joined
 from tastemaker.data.features.popularity import EVER, Popularity
 from tastemaker.data.interactions import Histories
@@ -39,6 +42,8 @@ from tastemaker.data.vocabulary import FIRST, Vocabulary
 from tastemaker.settings import Settings
 
 _SECOND = 1e6
+COUNTED = 200
+"""Events of a user that are counted at most, so that nobody's whole past has to be read to answer."""
 
 
 class MomentsConfig(Settings):
@@ -67,6 +72,8 @@ class Asked:
     """int64 (rows,): the request of each candidate, ascending"""
     scores: Mapping[str, np.ndarray]
     """float32 (rows,) of each retrieval model"""
+    profiles: pa.Table | None = None
+    """columns `user.X` of the users, a row a request; None: as `Moments` knows them"""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -82,23 +89,13 @@ class Asked:
             np.concatenate([part.items for part in parts]),
             np.concatenate([part.owner + begin for part, begin in zip(parts, begins, strict=False)]),
             {name: np.concatenate([part.scores[name] for part in parts]) for name in parts[0].scores},
+            None if parts[0].profiles is None else pa.concat_tables([part.profiles for part in parts if part.profiles]),
         )
 
     def take(self, rows: np.ndarray) -> Asked:
         """The same requests with the given candidates, at ascending places."""
         scores = {name: values[rows] for name, values in self.scores.items()}
-        return Asked(self.users, self.at, self.histories, self.items[rows], self.owner[rows], scores)
-
-
-@dataclass(frozen=True, eq=False)
-class Attribute:
-    """A column of the catalogue by which items are compared with those of a history."""
-
-    kind: Literal["categories", "number"]
-    codes: np.ndarray
-    """categories: int32 (values,), those of all places one after the other; number: float64 (places,), NaN where missing"""
-    offsets: np.ndarray
-    """categories: int64 (places + 1,)"""
+        return Asked(self.users, self.at, self.histories, self.items[rows], self.owner[rows], scores, self.profiles)
 
 
 class Moments:
@@ -133,14 +130,39 @@ class Moments:
         )
         self.profiles = pa.table({f"user.{name}": column for name, column in _columns(profiles).items()})
         self.kinds = dict(kinds) if kinds is not None else _comparable(catalogue)
-        self.attributes = {name: _attribute(name, self.catalogue[f"item.{name}"], kind) for name, kind in self.kinds.items()}
+        self.attributes = {
+            name: Attribute.of(name, columns.whole(self.catalogue[f"item.{name}"]), kind) for name, kind in self.kinds.items()
+        }
+        self._sides: list[tuple[FeatureEncoder, ItemSide]] = []
 
     def with_popularity(self, popularity: Popularity) -> Self:
         """The same, asking somebody else how often items were used."""
-        other = object.__new__(type(self))
-        other.__dict__.update(
-            {key: value for key, value in self.__dict__.items() if key != "popularity"}, popularity=popularity
+        return self._with(popularity=popularity)
+
+    def with_items(self, encoder: FeatureEncoder, side: ItemSide) -> Self:
+        """The same over a catalogue that went on: `features` takes items from `side`, `table` knows only those there were."""
+        return self._with(_sides=[(encoder, side)], attributes=dict(side.attributes))
+
+    def over(
+        self, items: Vocabulary, catalogue: pa.Table, users: Vocabulary, profiles: pa.Table, popularity: Popularity
+    ) -> Self:
+        """The same moments of other items and users: what columns mean stays."""
+        names = pa.table({"item": items.ids} | {f"item.{name}": column for name, column in _columns(catalogue).items()})
+        attributes = {name: one.over(name, columns.whole(names[f"item.{name}"])) for name, one in self.attributes.items()}
+        told = pa.table({f"user.{name}": column for name, column in _columns(profiles).items()})
+        return self._with(
+            items=items,
+            users=users,
+            catalogue=names,
+            profiles=told,
+            attributes=attributes,
+            popularity=popularity,
+            _sides=[],
         )
+
+    def _with(self, **changes: Any) -> Self:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__ | {"_sides": list(self._sides)} | changes)
         return other
 
     def settled(self, config: FeaturesConfig) -> FeaturesConfig:
@@ -175,30 +197,54 @@ class Moments:
         parts = (
             self.catalogue.take(places),
             self._requests(asked).take(pa.array(asked.owner)),
-            self._pairs(asked),
+            pa.table(self.pair_columns(asked)),
         )
         return pa.table({name: part[name] for part in parts for name in part.column_names})
 
-    def features(self, asked: Asked, encoder: FeatureEncoder) -> Features:
-        """`encoder.encode(self.table(asked))`, without making that table."""
-        return joined(
-            encoder,
-            (
-                Owner(self._item_features(encoder), asked.items.astype(np.int64) - FIRST, tuple(self.catalogue.column_names)),
-                Owner.of(encoder, self._requests(asked), asked.owner),
-                Owner.of(encoder, self._pairs(asked), None),
-            ),
+    def features(self, asked: Asked, encoder: FeatureEncoder, *, share: bool = False) -> Features:
+        """`encoder.encode(self.table(asked))`, without making that table; with `share`, rows of a request share its many-valued cells."""
+        side = self.item_side(encoder)
+        request = self._request_owner(asked, encoder, side)
+        owners = (
+            Owner(side.features, asked.items.astype(np.int64) - FIRST, side.columns),
+            request,
+            _pair_owner(encoder, self.pair_columns(asked)),
         )
+        return joined(encoder, owners, sharing=(request,) if share else ())
 
-    def _item_features(self, encoder: FeatureEncoder) -> Features:
-        held = self.__dict__.get("_encoded")
-        if held is None or held[0] is not encoder:
-            held = self.__dict__["_encoded"] = (encoder, encoder.only(self.catalogue.column_names).encode(self.catalogue))
-        return held[1]
+    def item_side(self, encoder: FeatureEncoder) -> ItemSide:
+        """The catalogue as the rows of an encoder have it; encoded once."""
+        for held, side in self._sides:
+            if held is encoder:
+                return side
+        side = ItemSide.of(encoder, self.catalogue, self.attributes)
+        self._sides[:] = [(encoder, side)]
+        return side
+
+    def _request_owner(self, asked: Asked, encoder: FeatureEncoder, side: ItemSide) -> Owner:
+        """The columns of requests, encoded; histories by the codes that their items have."""
+        given = self.request_columns(asked)
+        part = encoder.only([*given, HISTORY])
+        found = encoder.only(list(given)).encode_columns(given, len(asked.users))
+        names = (*given, HISTORY) if side.events is not None else tuple(given)
+        if side.events is not None:
+            bags = iter(found.bags)
+            history = next(field for field in part.fields if field.name == HISTORY)
+            assert isinstance(history, Many)
+            of_history = _of_events(asked.histories.last(self.config.history), side.events, history)
+            many = [field for field in part.fields if isinstance(field, Many)]
+            found = replace(found, bags=tuple(of_history if field is history else next(bags) for field in many))
+        return Owner(found, asked.owner, names)
 
     def _requests(self, asked: Asked) -> pa.Table:
+        newest = asked.histories.last(self.config.history)
+        history = pa.LargeListArray.from_arrays(newest.offsets, self.items.take(newest.items.astype(np.int64) - FIRST))
+        given = self.request_columns(asked)
+        return pa.table({"at": given.pop("at"), HISTORY: history, **given})
+
+    def request_columns(self, asked: Asked) -> dict[str, pa.Array | np.ndarray]:
+        """The columns of requests but for the history, a row a request."""
         histories = asked.histories
-        newest = histories.last(self.config.history)
         lengths = histories.lengths
         last = np.where(
             lengths > 0, histories.times[np.maximum(histories.offsets[1:] - 1, 0)] if len(histories.times) else 0, 0
@@ -206,19 +252,33 @@ class Moments:
         since = np.where((lengths > 0) & (last > 0), (asked.at - last) / _SECOND, np.nan)
         found: dict[str, Any] = {
             "at": pa.array(asked.at, pa.timestamp("us")),
-            "history": pa.LargeListArray.from_arrays(newest.offsets, self.items.take(newest.items.astype(np.int64) - FIRST)),
-            "events": lengths.astype(np.float64),
+            "events": np.minimum(lengths, COUNTED).astype(np.float64),
             "since_last": since,
         }
         places = asked.users.astype(np.int64) - FIRST
         if self.config.user_id:
             found["user"] = self.users.take(places)
-        if self.profiles.num_columns:
+        if asked.profiles is not None:
+            found |= _columns(asked.profiles)
+        elif self.profiles.num_columns:
             known = pa.array(places, mask=(places < 0) | (places >= len(self.users)))
-            found |= {name: self.profiles[name].take(known) for name in self.profiles.column_names}
-        return pa.table(found)
+            found |= {name: columns.whole(self.profiles[name]).take(known) for name in self.profiles.column_names}
+        return found
 
-    def _pairs(self, asked: Asked) -> pa.Table:
+    def separators(self, encoder: FeatureEncoder | None = None) -> dict[str, str]:
+        """What parts the values of columns of the catalogue that are texts and hold several, by their names there."""
+        found = {name: one.separator for name, one in self.attributes.items() if one.separator}
+        fields = () if encoder is None else encoder.fields
+        read = {field.name: field.separator for field in fields if isinstance(field, Many) and field.separator}
+        return found | {name.removeprefix("item."): mark for name, mark in read.items() if name.startswith("item.")}
+
+    @cached_property
+    def reads(self) -> int:
+        """The newest events of a user that any column depends on."""
+        return max(self.config.history, COUNTED)
+
+    def pair_columns(self, asked: Asked) -> dict[str, np.ndarray]:
+        """The columns of candidates with their requests, float64 or float32 (rows,) each."""
         newest, at = asked.histories.last(self.config.history), asked.at[asked.owner]
         met, since = _met(asked, newest)
         found: dict[str, np.ndarray] = {
@@ -230,8 +290,21 @@ class Moments:
                 found[f"like.{name}"] = _likeness(asked, newest, attribute)
             else:
                 found[f"ratio.{name}"] = _ratio(asked, newest, attribute)
-        found |= {f"score.{name}": asked.scores[name] for name in self.sources}
-        return pa.table(found)
+        return found | {f"score.{name}": asked.scores[name] for name in self.sources}
+
+
+def _pair_owner(encoder: FeatureEncoder, pairs: Mapping[str, np.ndarray]) -> Owner:
+    rows = len(next(iter(pairs.values())))
+    return Owner(encoder.only(list(pairs)).encode_columns(pairs, rows), None, tuple(pairs))
+
+
+def _of_events(histories: Histories, events: Bag, field: Many) -> Bag:
+    """The field of histories whose items add these codes, one or none each; items without a place add none."""
+    places = histories.items.astype(np.int64) - FIRST
+    places = np.where((places >= 0) & (places < len(events.offsets) - 1), places, -1)
+    there = (places >= 0) & (events.offsets[places + 1] > events.offsets[places])
+    counts = np.concatenate([[0], np.cumsum(there)])
+    return field.cut(events.codes[events.offsets[places[there]]], counts[histories.offsets])
 
 
 def _window(hours: int) -> str:
@@ -252,21 +325,6 @@ def _comparable(catalogue: pa.Table) -> dict[str, str]:
         elif config is not None and config.kind == "number":
             found[name] = "number"
     return found
-
-
-def _attribute(name: str, column: pa.ChunkedArray, kind: str) -> Attribute:
-    values = columns.whole(column)
-    if kind == "number":
-        return Attribute("number", columns.numbers(values, name), np.zeros(1, np.int64))
-    config = guess(name, values, FieldConfig.parse({}), 1).config
-    if config is not None and config.kind == "categories":
-        flat, offsets = columns.lists(values, config.separator, name)
-    else:
-        ids = columns.ids(values)
-        there = ids.is_valid().to_numpy(zero_copy_only=False)
-        flat, offsets = ids.drop_null(), np.concatenate([[0], np.cumsum(there)]).astype(np.int64)
-    codes = flat.dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int32)
-    return Attribute("categories", codes, offsets)
 
 
 def _met(asked: Asked, newest: Histories) -> tuple[np.ndarray, np.ndarray]:

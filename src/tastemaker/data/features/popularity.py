@@ -74,6 +74,21 @@ class Snapshot:
         return self.by_window[hours][items]
 
 
+@dataclass(frozen=True, eq=False)
+class AtLeast:
+    """Popularity of which it is known that there were more events than those that are counted."""
+
+    counted: Popularity
+    ever: np.ndarray
+    """float64 (items,): events of each item that there were at least, by code; further items have none"""
+
+    def counts(self, items: np.ndarray, at: np.ndarray, hours: int) -> np.ndarray:
+        found = self.counted.counts(items, at, hours)
+        if hours != EVER:
+            return found
+        return np.maximum(found, np.where(items < len(self.ever), self.ever[np.where(items < len(self.ever), items, 0)], 0.0))
+
+
 _FIRST, _SPAN = -(1 << 25), 1 << 26
 """Hours lie within 3,800 years of 1970."""
 
