@@ -34,6 +34,12 @@ def recommend(made: World, count: int = 20_000, seed: int = 0) -> list[bytes]:
     return asked
 
 
+def users(made: World, count: int = 20_000, seed: int = 0) -> list[bytes]:
+    """For a user with a stored history: nothing seen, no filter."""
+    places = np.random.default_rng(seed).integers(0, made.users, count).tolist()
+    return [request("POST", "/v1/recommendations", {"user_id": worlds.user(place), "limit": 10}) for place in places]
+
+
 def histories(made: World, count: int = 5000, seed: int = 0) -> list[bytes]:
     """For the naive server: it is told the history, as many events as users here have."""
     draw = np.random.default_rng(seed)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.serve import asks
+from bench.serve import asks, shop
 from bench.serve.loadgen import Report, in_process, request
 from bench.serve.postgres import postgres
 from bench.serve.process import Process, service
@@ -43,12 +43,12 @@ class Session:
     seconds: float
 
     @contextmanager
-    def serving(self, *more: str) -> Iterator[Process]:
-        """The service over a copy of the world; `more` is said to it."""
+    def serving(self, *more: str, artifact: Path | None = None) -> Iterator[Process]:
+        """The service over a copy of the world, with its model or another; `more` is said to it."""
         copy = self.folder / "store.db"
         if not copy.exists():
             subprocess.run(["cp", "--reflink=auto", str(self.world.store), str(copy)], check=True)
-        with self.over(f"sqlite:///{copy}", *more) as server:
+        with self.over(f"sqlite:///{copy}", *more, artifact=artifact) as server:
             yield server
 
     def warm(self, server: Process, asked: list[bytes]) -> None:
@@ -56,9 +56,9 @@ class Session:
         in_process(server.url, asked[-2000:], rate=50, seconds=max(2, self.seconds / 2))
 
     @contextmanager
-    def over(self, url: str, *more: str) -> Iterator[Process]:
-        """The service over any store, with the world's model."""
-        with service(url, self.folder / "server.log", *more, artifact=self.world.artifact) as server:
+    def over(self, url: str, *more: str, artifact: Path | None = None) -> Iterator[Process]:
+        """The service over any store, with the world's model or another."""
+        with service(url, self.folder / "server.log", *more, artifact=artifact or self.world.artifact) as server:
             yield server
 
 
@@ -271,6 +271,28 @@ def floor(session: Session) -> list[Row]:
     return rows
 
 
+def two_stage(session: Session) -> list[Row]:
+    """Some 500 candidates of two sources, ranked by a dcnv2: at 100 requests a second, as many as go, and what each stage takes."""
+    shop.put_profiles(session.world)
+    asked = asks.users(session.world)
+    rows = []
+    with session.serving(artifact=shop.artifact(session.world)) as server:
+        session.warm(server, asked)
+        before = server.metrics("tastemaker_list_stage_seconds_sum")
+        report, facts = measured(server, asked, rate=100, seconds=session.seconds)
+        after = server.metrics("tastemaker_list_stage_seconds_sum")
+        met = report.p99 <= 30 and not report.failed and not report.degraded and report.ok_per_second >= 99
+        rows.append(Row("two stages at 100/s", told(report, facts), "p99 ≤ 30 ms", met, facts))
+        each = {stage: round((after[stage] - before.get(stage, 0.0)) * 1000 / max(1, report.asked), 3) for stage in after}
+        text = ", ".join(f"{stage} {ms:g}" for stage, ms in each.items())
+        rows.append(Row("of which, ms of a request's batch", text, facts=each))
+        report, facts = measured(server, asked, clients=16, seconds=session.seconds)
+        met = report.ok_per_second >= 100 and not report.failed
+        rows.append(Row("two stages, 16 clients", told(report, facts), "≥ 100/s", met, facts))
+        rows.append(Row("candidates of a request", f"{shop.candidates(session.world):.0f} in the mean"))
+    return rows
+
+
 CASES: dict[str, Callable[[Session], list[Row]]] = {
     "floor": floor,
     "recommend": recommend,
@@ -278,6 +300,7 @@ CASES: dict[str, Callable[[Session], list[Row]]] = {
     "ingest": ingest,
     "naive": naive,
     "overload": overload,
+    "two_stage": two_stage,
 }
 
 

@@ -65,6 +65,13 @@ class Process:
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             return False
 
+    def metrics(self, name: str) -> dict[str, float]:
+        """The values of a metric with one label, by the label's value."""
+        with urllib.request.urlopen(self.url + "/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        found = [line.removeprefix(name + "{").partition("} ") for line in lines if line.startswith(name + "{")]
+        return {label.partition("=")[2].strip('"'): float(value) for label, _, value in found}
+
     @property
     def cpu_seconds(self) -> float:
         """User and system time of all its threads, children that ended included."""

@@ -9,9 +9,10 @@ features.arrow        what each column means
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +26,7 @@ from tastemaker.data.features.encoder import FeatureEncoder
 from tastemaker.data.schema import RowSchema
 from tastemaker.errors import ArtifactError, ConfigError, DataError
 from tastemaker.nn.calibration import Isotonic, Platt
+from tastemaker.nn.packed import Precision, packed
 from tastemaker.nn.rows import Rows
 from tastemaker.rankers.base import Ranker
 from tastemaker.recommend.objective import Objective
@@ -147,6 +149,12 @@ class Predictor:
             for start in range(0, len(features), _BATCH)
         ]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.outputs)), np.float32)
+
+    def packed(self, precision: Precision = "float32") -> Predictor:
+        """The same predictor, made ready to be asked often on a CPU; it shares all but the ranker's linear maps. See `nn.packed`."""
+        other = copy.copy(self)
+        other.ranker = cast(Ranker, packed(self.ranker, precision))
+        return other
 
     def predict(self, rows: pa.Table | Sequence[Mapping[str, Any]]) -> pa.Table:
         """A column of probabilities for each label or class, a row for each row.

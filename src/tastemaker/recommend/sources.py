@@ -61,6 +61,17 @@ class Source:
         return other
 
     @cached_property
+    def same(self) -> tuple[Tensor, np.ndarray, Tensor, Tensor]:
+        """Of a model that says the same to everybody: its scores float32 (size,), the codes of items in their order, mean and deviation."""
+        nobody = query_of(self.model, np.array([UNKNOWN]), Histories.of([np.zeros(0, np.int32)]))
+        with torch.inference_mode():
+            line = self.scoring(nobody)[0].float()
+            known = line[FIRST : self.model.schema.num_items]
+            order = line[FIRST:].sort(descending=True, stable=True)
+            codes = order.indices[order.values > -torch.inf].numpy() + FIRST
+            return line, codes, known.mean(), known.std(correction=0)
+
+    @cached_property
     def _spread(self) -> tuple[Tensor, Tensor]:
         assert self.scoring.vectors is not None
         vectors = self.scoring.vectors[FIRST : self.model.schema.num_items].double()
@@ -92,13 +103,17 @@ class Opinion:
                 users = model.encode_user(query).float()
                 mean, covariance = source._spread
                 return cls(source, users, None, users @ mean, ((users @ covariance) * users).sum(1).clamp_min(0).sqrt())
+            if not model.personal:
+                line, _, mean, deviation = source.same
+                rows = len(query)
+                return cls(source, None, line.expand(rows, -1), mean.expand(rows), deviation.expand(rows))
             scores = scoring(query, out=out).float()
             known = scores[:, FIRST : model.schema.num_items]
             return cls(source, None, scores, known.mean(1), known.std(1, correction=0))
 
     def kept(self) -> Opinion:
         """The same, whatever becomes of the memory that the scores were put into."""
-        return self if self.scores is None else replace(self, scores=self.scores.clone())
+        return self if self.scores is None or not self.source.model.personal else replace(self, scores=self.scores.clone())
 
     @classmethod
     def joined(cls, parts: Sequence[Opinion | None]) -> Opinion:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.errors import TastemakerError
 from tastemaker.log import logger
+from tastemaker.nn.packed import Precision
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.recommend.scoring import Scoring
 from tastemaker.serve.arrivals import Arrivals, read_as
@@ -32,10 +33,10 @@ _REST, _MOST_REST_SECONDS = 4, 1.5
 class Live:
     """Keeps `view` true to the store; whoever reads `view` once has a catalogue and a model that belong together."""
 
-    def __init__(self, store: Store, crowd: Crowd) -> None:
-        """Reads the catalogue of the store; `start` follows its changes. `crowd` counts for rankers."""
+    def __init__(self, store: Store, crowd: Crowd, precision: Precision = "float32") -> None:
+        """Reads the catalogue of the store; `start` follows its changes. `crowd` counts for rankers, whose products are of a `precision`."""
         self._store = store
-        self._staging = Staging(crowd, self._is_lent)
+        self._staging = Staging(crowd, self._is_lent, precision)
         self._building = threading.Lock()
         self._stock, self._artifact = Stock.empty(), pa.table({})
         self._lent: dict[str, dict[str, Any]] = {}

@@ -31,7 +31,8 @@ class Retriever:
 
     def ask(self, source: Source, rows: Sequence[Row], view: View) -> Opinion:
         """What a source of candidates thinks for some rows; good until this thread asks it again."""
-        out = None if source.scoring.vectors is not None else self._buffer(len(rows), view.size, source.name)
+        made = source.scoring.vectors is not None or not source.model.personal
+        out = None if made else self._buffer(len(rows), view.size, source.name)
         with torch.inference_mode():
             return Opinion.of(source, query_of([row.past for row in rows], view), out=out)
 
@@ -55,6 +56,13 @@ class Retriever:
             if plain:
                 users = None if opinion is None or opinion.users is None else opinion.users[plain]
                 values[plain], codes[plain] = _searched([rows[place] for place in plain], view, scoring, depth, users)
+            others = [place for place, row in enumerate(rows) if row.boosts]
+        elif opinion is not None and not opinion.source.model.personal:
+            line, order, *_ = opinion.source.same
+            for place, row in enumerate(rows):
+                if not row.boosts:
+                    first = _first(order, row, depth)
+                    codes[place, : len(first)], values[place, : len(first)] = first, line.numpy()[first]
             others = [place for place, row in enumerate(rows) if row.boosts]
         else:
             others = list(range(len(rows)))
@@ -95,7 +103,7 @@ class Retriever:
         if said is not None and said[0].scores is not None:
             opinion, places = said
             assert opinion.scores is not None
-            copied = any(row.boosts for row in rows) or len(places) < len(opinion.scores)
+            copied = any(row.boosts for row in rows) or len(places) < len(opinion.scores) or not opinion.source.model.personal
             return opinion.scores[places] if copied else opinion.scores  # boosts are not the source's opinion
         matrix = self._buffer(len(rows), view.size)
         if said is not None:
@@ -114,6 +122,20 @@ class Retriever:
             with torch.inference_mode(mode=False):
                 held = buffers[name] = torch.empty(rows * size)
         return held[: rows * size].view(rows, size)
+
+
+def _first(order: np.ndarray, row: Row, depth: int) -> np.ndarray:
+    """The first `depth` items of an order that a row may show, int64."""
+    banned = np.fromiter(row.banned, np.int64, len(row.banned))
+    look = 2 * depth + len(banned)
+    while True:
+        found = order[:look]
+        found = found[row.gate.open[found]]
+        if len(banned):
+            found = found[~np.isin(found, banned)]
+        if len(found) >= depth or look >= len(order):
+            return found[:depth]
+        look *= 4
 
 
 def _searched(

@@ -80,7 +80,7 @@ class Service(Keeper):
         if follow:
             self._shelves.begin()
         self._crowd = Crowd(store, clock)
-        self._live = Live(store, self._crowd)
+        self._live = Live(store, self._crowd, settings.ranker_precision)
         self._guard = Guard(pause_seconds=settings.store_pause_seconds)
         self._masks = Masks(settings.masks)
         self._pages = Pages(store, settings.pages)

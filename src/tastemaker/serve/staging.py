@@ -17,6 +17,8 @@ import scipy.sparse as sp
 from tastemaker.data.features.item_side import ItemSide
 from tastemaker.data.features.told import item_table, user_table
 from tastemaker.data.vocabulary import FIRST
+from tastemaker.nn.packed import Precision
+from tastemaker.recommend.predictor import Predictor
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.recommend.scoring import Scoring
 from tastemaker.recommend.stages import Stages
@@ -28,13 +30,14 @@ from tastemaker.store.base import Item
 class Staging:
     """Keeps the stages of the recommender in use true to the catalogue; not for use by several threads at once."""
 
-    def __init__(self, crowd: Crowd, lent: Callable[[Item], bool]) -> None:
-        """`lent` tells whether what is known of an item comes from the artifact's catalogue alone."""
-        self._crowd, self._lent = crowd, lent
+    def __init__(self, crowd: Crowd, lent: Callable[[Item], bool], precision: Precision) -> None:
+        """`lent` tells whether what is known of an item comes from the artifact's catalogue alone; `precision` is of the ranker's products."""
+        self._crowd, self._lent, self._precision = crowd, lent, precision
         self._base = -1
         self._side: ItemSide | None = None
         self._changed = np.zeros(0, np.int64)
         self._laid: Laid | None = None
+        self._packed: tuple[Predictor, Predictor] | None = None
 
     def of(self, view: View, weights: sp.csr_matrix | None) -> Stages | None:
         """The stages for a view; None where its recommender has none."""
@@ -49,9 +52,12 @@ class Staging:
         side = self._current(view, recommender.stages)
         self._laid = self._crowd.laid(view, self._laid)
         encoder = recommender.stages.predictor.encoder
+        if self._packed is None or self._packed[0] is not recommender.stages.predictor:
+            self._packed = recommender.stages.predictor, recommender.stages.predictor.packed(self._precision)
         return replace(
             recommender.stages,
             sources=sources,
+            predictor=self._packed[1],
             moments=recommender.stages.moments.with_items(encoder, side).with_popularity(self._laid),
         )
 

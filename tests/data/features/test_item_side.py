@@ -6,11 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tastemaker.data.features.config import FeaturesConfig
+from tastemaker.data.features.config import FeaturesConfig, FieldConfig
 from tastemaker.data.features.encoded import Bag, Features
 from tastemaker.data.features.encoder import FeatureEncoder
-from tastemaker.data.features.moments import Moments, MomentsConfig
+from tastemaker.data.features.fitted import Category, Number, Numbers
+from tastemaker.data.features.moments import Asked, Moments, MomentsConfig
 from tastemaker.data.features.popularity import Snapshot
+from tastemaker.data.interactions import Histories
 from tastemaker.data.vocabulary import Vocabulary
 
 OLD = {
@@ -95,3 +97,38 @@ def test_parts_of_rows_that_share_cells_are_those_of_rows_that_do_not(start: int
     part = features.part(start, start + 3)
     assert cells(part.plain().bags[0]) == cells(plain.bags[0])[start : start + 3]
     assert part.bags[0].cells is not None and len(part.bags[0].codes) <= 4
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_numbers_are_encoded_together_as_they_are_one_by_one(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    scales = ["standard", "log", "none", "quantile", "standard"]
+    columns = [draw.lognormal(0, 4, 200) * draw.choice([-1, 1], 200) for _ in scales]
+    columns[0][::7], columns[1][::5], columns[2][3] = np.nan, np.inf, -np.inf
+    fields = [
+        Number.fit(f"n{place}", pa.array(column), FieldConfig.parse({"kind": "number", "scale": scale}))
+        for place, (scale, column) in enumerate(zip(scales, columns, strict=True))
+    ]
+    given = [pa.array(columns[0]), *columns[1:4], columns[4].astype(np.float32)]
+    together = Numbers(fields).encode(given)
+    alone = np.stack([field.encode(column) for field, column in zip(fields, given, strict=True)], axis=1)
+    assert together.tobytes() == alone.tobytes()
+
+
+def test_a_few_words_have_the_codes_of_many() -> None:
+    words = pa.array(["red", None, "", "blue", "grey", "red"])
+    field = Category.fit("colour", pa.array(["red", "blue", "blue"]), FieldConfig.parse({"kind": "category"}))
+    many = pa.concat_arrays([words] * 20)
+    assert field.encode(words).tolist() == field.encode(many).tolist()[:6] == [3, 0, 0, 2, 1, 3]
+    assert field.encode(words).dtype == field.encode(many).dtype
+
+
+def test_rows_that_share_cells_are_the_same_rows() -> None:
+    encoder, made = learned()
+    histories = Histories.of([np.array([2, 3, 1], np.int32), np.zeros(0, np.int32)])
+    rows = Asked(
+        np.array([1, 1], np.int32), np.array([1, 2]), histories, np.array([2, 3, 4], np.int32), np.array([0, 0, 1]), {}
+    )
+    one, other = made.features(rows, encoder, share=True), made.features(rows, encoder)
+    assert any(bag.cells is not None for bag in one.bags) and all(bag.cells is None for bag in other.bags)
+    assert same(one.plain(), other)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from rich.table import Table
 from tastemaker.data.features import columns
 from tastemaker.data.features.config import FeaturesConfig, FieldConfig
 from tastemaker.data.features.encoded import Bag, Features
-from tastemaker.data.features.fitted import Buckets, Category, Cross, Field, Many, Number, Time, Vector, restored
+from tastemaker.data.features.fitted import Buckets, Category, Cross, Field, Many, Number, Numbers, Time, Vector, restored
 from tastemaker.data.features.infer import guess
 from tastemaker.data.schema import FieldSchema
 from tastemaker.data.vocabulary import Vocabulary
@@ -105,20 +106,23 @@ class FeatureEncoder:
             )
         return self.encode_columns({name: columns.whole(table[name]) for name in self.columns}, len(table))
 
-    def encode_columns(self, given: Mapping[str, pa.Array | np.ndarray], rows: int) -> Features:
-        """As `encode`, of columns that are there, Arrow or NumPy."""
+    def encode_columns(
+        self, given: Mapping[str, pa.Array | np.ndarray], rows: int, made: Mapping[str, Bag] | None = None
+    ) -> Features:
+        """As `encode`, of columns that are there, Arrow or NumPy; those in `made` are encoded already."""
         codes: dict[str, np.ndarray] = {}
-        numbers: list[np.ndarray] = []
         vectors: list[np.ndarray] = []
         bags: list[Bag] = []
         for field in self.fields:
+            if isinstance(field, Number):
+                continue
             if isinstance(field, Cross):
                 codes[field.name] = field.encode([codes[part] for part in field.parts])
                 continue
-            column = given[field.name]
-            if isinstance(field, Number):
-                numbers.append(field.encode(column))
+            if made and field.name in made:
+                bags.append(made[field.name])
                 continue
+            column = given[field.name]
             if isinstance(field, Buckets):
                 codes[field.name] = field.encode(column)
                 continue
@@ -130,12 +134,17 @@ class FeatureEncoder:
                 bags.append(field.encode(column))
             else:
                 vectors.append(field.encode(column))
+        numbers = self._numbers
         return Features(
             np.stack(list(codes.values()), axis=1) if codes else np.zeros((rows, 0), np.int32),
-            np.stack(numbers, axis=1) if numbers else np.zeros((rows, 0), np.float32),
+            numbers.encode([given[name] for name in numbers.names]) if numbers.names else np.zeros((rows, 0), np.float32),
             tuple(vectors),
             tuple(bags),
         )
+
+    @cached_property
+    def _numbers(self) -> Numbers:
+        return Numbers([field for field in self.fields if isinstance(field, Number)])
 
     def only(self, names: Sequence[str]) -> FeatureEncoder:
         """The fields of these columns alone, and crosses of nothing but them."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +15,7 @@ from tastemaker.data.features import columns
 from tastemaker.data.features.config import FieldConfig
 from tastemaker.data.features.encoded import Bag
 from tastemaker.data.schema import FieldSchema
-from tastemaker.data.vocabulary import FIRST, PAD, Vocabulary
+from tastemaker.data.vocabulary import FIRST, PAD, UNKNOWN, Vocabulary
 from tastemaker.errors import DataError
 
 _FARTHEST = 8.0
@@ -21,6 +23,8 @@ _FARTHEST = 8.0
 _DAY = 86_400e6
 _CIRCLES = (_DAY, 7 * _DAY, 365.2425 * _DAY)
 _QUANTILES = 1_000
+_FEW = 64
+"""Rows up to which looking words up one by one is faster than asking Arrow for all."""
 
 
 def learned_vocabulary(values: pa.Array, min_count: int) -> Vocabulary:
@@ -40,12 +44,19 @@ class Category:
     name: str
     vocabulary: Vocabulary
 
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {word: code for code, word in enumerate(self.vocabulary.ids.to_pylist(), FIRST)}
+
     @classmethod
     def fit(cls, name: str, column: pa.Array, config: FieldConfig) -> Category:
         return cls(name, learned_vocabulary(columns.ids(column), config.min_count))
 
     def encode(self, column: pa.Array) -> np.ndarray:
         """int32 (rows,)"""
+        if len(column) <= _FEW and columns.is_text(column.type) and pa.types.is_large_string(self.vocabulary.ids.type):
+            held = self._places
+            return np.array([held.get(word, UNKNOWN) if word else PAD for word in column.to_pylist()], np.int32)
         values = columns.ids(column)
         codes = self.vocabulary.encode(values)
         if values.null_count:
@@ -147,6 +158,33 @@ class Number:
 
     def state(self) -> dict[str, Any]:
         return {"scale": self.scale, "mean": self.mean, "deviation": self.deviation, "edges": self.edges.tolist()}
+
+
+class Numbers:
+    """Several numbers, encoded together: what `Number.encode` says of each."""
+
+    def __init__(self, fields: Sequence[Number]) -> None:
+        self._fields = fields
+        self.names = tuple(field.name for field in fields)
+        self._logarithms = np.array([place for place, field in enumerate(fields) if field.scale == "log"], np.int64)
+        self._alone = [place for place, field in enumerate(fields) if field.scale == "quantile"]
+        self._mean, self._deviation = (np.array([getattr(field, name) for field in fields]) for name in ("mean", "deviation"))
+        self._farthest = np.array([np.inf if field.scale == "none" else _FARTHEST for field in fields])
+
+    def encode(self, columns_: Sequence[pa.Array | np.ndarray]) -> np.ndarray:
+        """float32 (rows, fields)"""
+        found = [
+            one if isinstance(one, np.ndarray) else columns.numbers(one, name)
+            for one, name in zip(columns_, self.names, strict=True)
+        ]
+        values = np.stack(found, axis=1).astype(np.float64, copy=False)
+        values[~np.isfinite(values)] = np.nan
+        if len(self._logarithms):
+            some = values[:, self._logarithms]
+            values[:, self._logarithms] = np.sign(some) * np.log1p(np.abs(some))
+        for place in self._alone:
+            values[:, place] = self._fields[place]._scaled(values[:, place])
+        return np.clip((values - self._mean) / self._deviation, -self._farthest, self._farthest).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ histories and popularity end before it. A column of the catalogue is what it is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Self
 
@@ -35,13 +35,14 @@ from tastemaker.data.features.encoder import FeatureEncoder
 from tastemaker.data.features.fitted import Many
 from tastemaker.data.features.infer import guess
 from tastemaker.data.features.item_side import HISTORY, Attribute, ItemSide
-from tastemaker.data.features.joined import Owner, joined
+from tastemaker.data.features.joined import Joining, Owner
 from tastemaker.data.features.popularity import EVER, Popularity
 from tastemaker.data.interactions import Histories
 from tastemaker.data.vocabulary import FIRST, Vocabulary
 from tastemaker.settings import Settings
 
 _SECOND = 1e6
+_COUNTERS = 1 << 17
 COUNTED = 200
 """Events of a user that are counted at most, so that nobody's whole past has to be read to answer."""
 
@@ -134,6 +135,7 @@ class Moments:
             name: Attribute.of(name, columns.whole(self.catalogue[f"item.{name}"]), kind) for name, kind in self.kinds.items()
         }
         self._sides: list[tuple[FeatureEncoder, ItemSide]] = []
+        self._joinings: list[tuple[FeatureEncoder, tuple[tuple[str, ...], ...], Joining]] = []
 
     def with_popularity(self, popularity: Popularity) -> Self:
         """The same, asking somebody else how often items were used."""
@@ -204,13 +206,23 @@ class Moments:
     def features(self, asked: Asked, encoder: FeatureEncoder, *, share: bool = False) -> Features:
         """`encoder.encode(self.table(asked))`, without making that table; with `share`, rows of a request share its many-valued cells."""
         side = self.item_side(encoder)
-        request = self._request_owner(asked, encoder, side)
+        given, pairs = self.request_columns(asked), self.pair_columns(asked)
+        joining = self._joining(encoder, (side.columns, (*given, HISTORY), tuple(pairs)))
+        _, of_requests, of_pairs = joining.parts
         owners = (
-            Owner(side.features, asked.items.astype(np.int64) - FIRST, side.columns),
-            request,
-            _pair_owner(encoder, self.pair_columns(asked)),
+            Owner(side.features, asked.items.astype(np.int64) - FIRST),
+            Owner(self._request_features(asked, given, of_requests, side), asked.owner, share=share),
+            Owner(of_pairs.encode_columns(pairs, len(asked)), None),
         )
-        return joined(encoder, owners, sharing=(request,) if share else ())
+        return joining.joined(owners, len(asked))
+
+    def _joining(self, encoder: FeatureEncoder, names: tuple[tuple[str, ...], ...]) -> Joining:
+        for held, known, joining in self._joinings:
+            if held is encoder and known == names:
+                return joining
+        joining = Joining(encoder, names)
+        self._joinings[:] = [(encoder, names, joining)]
+        return joining
 
     def item_side(self, encoder: FeatureEncoder) -> ItemSide:
         """The catalogue as the rows of an encoder have it; encoded once."""
@@ -221,20 +233,16 @@ class Moments:
         self._sides[:] = [(encoder, side)]
         return side
 
-    def _request_owner(self, asked: Asked, encoder: FeatureEncoder, side: ItemSide) -> Owner:
+    def _request_features(
+        self, asked: Asked, given: Mapping[str, pa.Array | np.ndarray], encoder: FeatureEncoder, side: ItemSide
+    ) -> Features:
         """The columns of requests, encoded; histories by the codes that their items have."""
-        given = self.request_columns(asked)
-        part = encoder.only([*given, HISTORY])
-        found = encoder.only(list(given)).encode_columns(given, len(asked.users))
-        names = (*given, HISTORY) if side.events is not None else tuple(given)
-        if side.events is not None:
-            bags = iter(found.bags)
-            history = next(field for field in part.fields if field.name == HISTORY)
-            assert isinstance(history, Many)
-            of_history = _of_events(asked.histories.last(self.config.history), side.events, history)
-            many = [field for field in part.fields if isinstance(field, Many)]
-            found = replace(found, bags=tuple(of_history if field is history else next(bags) for field in many))
-        return Owner(found, asked.owner, names)
+        history: Bag | None = None
+        for field in encoder.fields:
+            if field.name == HISTORY and side.events is not None:
+                assert isinstance(field, Many)
+                history = _of_events(asked.histories.last(self.config.history), side.events, field)
+        return encoder.encode_columns(given, len(asked.users), {} if history is None else {HISTORY: history})
 
     def _requests(self, asked: Asked) -> pa.Table:
         newest = asked.histories.last(self.config.history)
@@ -293,11 +301,6 @@ class Moments:
         return found | {f"score.{name}": asked.scores[name] for name in self.sources}
 
 
-def _pair_owner(encoder: FeatureEncoder, pairs: Mapping[str, np.ndarray]) -> Owner:
-    rows = len(next(iter(pairs.values())))
-    return Owner(encoder.only(list(pairs)).encode_columns(pairs, rows), None, tuple(pairs))
-
-
 def _of_events(histories: Histories, events: Bag, field: Many) -> Bag:
     """The field of histories whose items add these codes, one or none each; items without a place add none."""
     places = histories.items.astype(np.int64) - FIRST
@@ -347,10 +350,14 @@ def _likeness(asked: Asked, newest: Histories, attribute: Attribute) -> np.ndarr
     codes, offsets = attribute.codes, attribute.offsets
     size = np.int64(codes.max(initial=0)) + 1
     values, owner = _of_items(newest.items, codes, offsets)
-    events = np.sort(np.repeat(np.arange(len(newest)), newest.lengths)[owner] * size + values)
+    events = np.repeat(np.arange(len(newest)), newest.lengths)[owner] * size + values
     values, rows = _of_items(asked.items, codes, offsets)
     wanted = asked.owner[rows] * size + values
-    hits = np.searchsorted(events, wanted, "right") - np.searchsorted(events, wanted, "left")
+    if len(newest) * size <= _COUNTERS:
+        hits = np.bincount(events, minlength=len(newest) * size)[wanted]
+    else:
+        events = np.sort(events)
+        hits = np.searchsorted(events, wanted, "right") - np.searchsorted(events, wanted, "left")
     lengths = newest.lengths[asked.owner]
     sums = np.bincount(rows, hits, minlength=len(asked.items))
     counts = np.bincount(rows, minlength=len(asked.items))

@@ -92,10 +92,13 @@ def user_table(profiles: pa.Table, told: Sequence[Mapping[str, Any]], places: Se
     for column in profiles.column_names:
         name, kept = column.removeprefix("user."), columns.whole(profiles[column])
         fresh = column_of([one.get(name) for one in told], kept.type)
-        lent = [place if place >= 0 and not one else None for place, one in zip(places, told, strict=True)]
-        if any(place is not None for place in lent):
-            both = pa.concat_arrays([fresh, _as(kept, fresh.type)])
-            fresh = both.take(pa.array([row if place is None else len(told) + place for row, place in enumerate(lent)]))
+        lent = [row for row, (place, one) in enumerate(zip(places, told, strict=True)) if place >= 0 and not one]
+        if lent:
+            order = list(range(len(told)))
+            for place, row in enumerate(lent):
+                order[row] = len(told) + place
+            taken = kept.take(pa.array([places[row] for row in lent], pa.int64()))
+            fresh = pa.concat_arrays([fresh, _as(taken, fresh.type)]).take(pa.array(order))
         found[column] = fresh
     return pa.table(found)
 
