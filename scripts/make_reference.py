@@ -24,6 +24,7 @@ from tastemaker.cli.app import app
 from tastemaker.data.config import Columns, DataConfig
 from tastemaker.data.features.config import FeaturesConfig, FieldConfig
 from tastemaker.data.features.moments import MomentsConfig
+from tastemaker.data.propensity import PropensityConfig
 from tastemaker.data.requests import RequestsConfig
 from tastemaker.data.rows import RowsConfig, RowSplitConfig
 from tastemaker.data.splits import _DEFAULTS as SPLIT_DEFAULTS
@@ -42,7 +43,7 @@ FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 NOTE = "<!-- written by scripts/make_reference.py; `make docs` writes it afresh -->\n"
 
 _RANKERS = "Where `[model] name` is a ranker, the file has these sections instead. `data describe` prints the `[features]` that it would take."
-_STAGES = "Where there are `[sources.NAME]`, the file has these sections, and `[data]`, `[split]`, `[features]` and `[train]` as above, the last two as of rankers."
+_STAGES = "Where there are `[sources.NAME]`, the file has these sections, and `[data]`, `[split]` and `[evaluate]` as above, `[features]`, `[train]` and `[objectives.NAME]` as of rankers."
 _OF_STAGES: list[tuple[str, type[Settings]]] = [
     ("sources.NAME", SourceConfig),
     ("moments", MomentsConfig),
@@ -55,6 +56,7 @@ _OF_RANKERS: list[tuple[str, type[Settings]]] = [
     ("features.fields.NAME", FieldConfig),
     ("train", RowTrainConfig),
     ("evaluate", RowEvaluateConfig),
+    ("propensity", PropensityConfig),
     ("objectives.NAME", Objective),
 ]
 

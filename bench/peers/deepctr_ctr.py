@@ -31,7 +31,7 @@ from typing import Any
 import ctr_measure as ctr
 import measure
 
-MODELS = tuple(name for name in ctr.BARS if name != "FinalMLP")
+MODELS = tuple(name for name in ctr.BARS if name not in ("FFM", "FinalMLP"))
 
 
 def extend(parser: Any) -> None:
@@ -58,6 +58,8 @@ def build(model: str, columns: list[Any], given: dict[str, Any], l2: float | Non
         return models.DeepFM(columns, columns, dnn_hidden_units=(), **common)
     if model == "DNN":
         return models.WDL([], columns, **mlp, **norm, **common)
+    if model == "WideDeep":
+        return models.WDL(columns, columns, **mlp, **norm, **common)
     if model == "DeepFM":
         return models.DeepFM(columns, columns, **mlp, **norm, **common)
     if model in ("DCN", "DCNv2"):

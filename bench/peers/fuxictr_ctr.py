@@ -57,7 +57,7 @@ def constructor(zoo: Path, name: str) -> type:
 
 def settings(model: str, given: dict[str, Any]) -> dict[str, Any]:
     """BARS' settings under the names of FuxiCTR's constructors."""
-    if model in ("LR", "FM"):
+    if model in ("LR", "FM", "FFM"):
         return {"regularizer": given["regularizer"]}
     common = {"embedding_regularizer": given["regularizer"]}
     if model == "AFM":

@@ -22,7 +22,7 @@ import ctr_measure as ctr
 import measure
 
 NAMES = {"LR": "lr", "FM": "fm", "AFM": "afm", "NFM": "nfm", "DNN": "dnn", "DeepFM": "deepfm", "DCN": "dcn", "DCNv2": "dcnv2"}
-NAMES |= {"xDeepFM": "xdeepfm", "AutoInt": "autoint", "FinalMLP": "finalmlp"}
+NAMES |= {"FFM": "ffm", "WideDeep": "wide_deep", "xDeepFM": "xdeepfm", "AutoInt": "autoint", "FinalMLP": "finalmlp"}
 
 
 def settings(model: str, given: dict[str, Any], d: int) -> dict[str, Any]:

@@ -43,6 +43,8 @@ def fit(name: str, world: synthetic.World) -> Model:
     kind = resolve.model_class(name)
     torch.manual_seed(0)
     model = kind(kind.Config(), world.dataset.schema)
+    if world.dataset.catalogue.num_columns:
+        model.observe_catalogue(world.dataset.catalogue)
     if model.learns_from:
         from tastemaker.train.config import TrainConfig
         from tastemaker.train.trainer import train

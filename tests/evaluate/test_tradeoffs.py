@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import Bounds, LinearConstraint, milp
 
 from tastemaker.errors import ConfigError, DataError
-from tastemaker.evaluate.tradeoffs import MOST_POINTS, Asked, grid, multiplier, nondominated, trade_offs
+from tastemaker.evaluate.tradeoffs import MOST_POINTS, Side, grid, multiplier, nondominated, trade_offs
 from tastemaker.evaluate.tradeoffs_plot import write_tradeoffs
 
 LABELS = ("click", "buy")
@@ -21,7 +21,7 @@ def linear(weights: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return probabilities @ weights
 
 
-def priced(lists: int = 200) -> Asked:
+def priced(lists: int = 200) -> Side:
     """Lists of one row out of two. The second row of list g brings a purchase where the first brings none, and costs (g + 1) / lists clicks.
 
     So the most clicks with a share f of purchases come from the second rows of the first f · lists lists.
@@ -29,25 +29,25 @@ def priced(lists: int = 200) -> Asked:
     cost = np.random.default_rng(0).permutation(np.arange(1, lists + 1)) / lists
     first, second = np.stack([np.ones(lists), np.zeros(lists)], 1), np.stack([1 - cost, np.ones(lists)], 1)
     values = np.stack([first, second], 1).reshape(-1, 2)
-    return Asked(values, values, np.repeat(np.arange(lists), 2))
+    return Side(values, values, np.repeat(np.arange(lists), 2))
 
 
-def drawn(seed: int, lists: int = 40, each: int = 6) -> Asked:
+def drawn(seed: int, lists: int = 40, each: int = 6) -> Side:
     draw = np.random.default_rng(seed)
     said = draw.uniform(0, [0.6, 0.2], (lists * each, 2))
-    return Asked(said, (draw.random(said.shape) < said).astype(float), np.repeat(np.arange(lists), each))
+    return Side(said, (draw.random(said.shape) < said).astype(float), np.repeat(np.arange(lists), each))
 
 
 def test_a_list_is_the_first_rows_of_each_group_ties_in_the_order_of_rows() -> None:
-    side = Asked(np.zeros((6, 1)), np.zeros((6, 1)), np.array([7, 3, 7, 3, 7, 3]))
+    side = Side(np.zeros((6, 1)), np.zeros((6, 1)), np.array([7, 3, 7, 3, 7, 3]))
     assert side.listed(np.array([0.1, 0.5, 0.9, 0.5, 0.9, 0.6]), 2).tolist() == [5, 1, 2, 4]
-    alone = Asked(np.zeros((30, 1)), np.zeros((30, 1)))
+    alone = Side(np.zeros((30, 1)), np.zeros((30, 1)))
     assert alone.listed(np.arange(30.0), None).tolist() == [29, 28, 27]
 
 
 def test_a_list_gives_the_mean_of_its_known_labels() -> None:
     labels = np.array([[1.0], [np.nan], [0.0], [1.0], [np.nan]])
-    side = Asked(labels, labels, np.array([0, 0, 0, 1, 2]))
+    side = Side(labels, labels, np.array([0, 0, 0, 1, 2]))
     assert side.of_lists(labels[:, 0], np.arange(5)).tolist() == [0.5, 1.0]
     given = side.given(np.zeros(5), 3)
     assert given.values == (0.75,)
@@ -82,7 +82,7 @@ def test_the_ends_give_most_of_their_label_and_all_between_is_a_bargain() -> Non
 
 def test_a_label_that_another_promotes_leaves_one_weighting_to_choose() -> None:
     said = np.random.default_rng(0).random((400, 1)) * [1.0, 0.5]
-    found = trade_offs({"validation": Asked(said, said, np.arange(400) // 20)}, LABELS, linear, k=3)
+    found = trade_offs({"validation": Side(said, said, np.arange(400) // 20)}, LABELS, linear, k=3)
     assert len({point.given["validation"].values for point in found.points if point.best}) == 1
 
 
@@ -134,7 +134,7 @@ def test_what_is_left_to_gain_is_less_than_a_row_is_worth(seed: int) -> None:
 
 def test_a_floor_on_what_came_of_rows_is_kept_where_predictions_are_too_high() -> None:
     side = drawn(5, lists=300)
-    bold = Asked(side.probabilities * [1, 3], side.labels, side.groups)
+    bold = Side(side.probabilities * [1, 3], side.labels, side.groups)
     for observed, kept in ((True, True), (False, False)):
         found = multiplier(bold, 0, 1, 0.13, k=2, observed=observed)
         buys = bold.given(linear(np.array([1.0, found]), bold.probabilities), 2).values[1]
@@ -144,7 +144,7 @@ def test_a_floor_on_what_came_of_rows_is_kept_where_predictions_are_too_high() -
 def test_one_label_or_no_rows_are_refused() -> None:
     with pytest.raises(DataError, match="two labels or more"):
         trade_offs({"validation": drawn(0)}, ("click",), linear)
-    empty = Asked(np.zeros((0, 2)), np.zeros((0, 2)))
+    empty = Side(np.zeros((0, 2)), np.zeros((0, 2)))
     with pytest.raises(DataError, match="rows on every side"):
         trade_offs({"validation": drawn(0), "test": empty}, LABELS, linear)
 
@@ -155,4 +155,4 @@ def test_the_plot_is_drawn(tmp_path: Path) -> None:
     path = write_tradeoffs(found, tmp_path / "deep" / "plot.svg", title="shop")
     text = path.read_text()
     assert "<!-- click 0, buy 1 -->" in text
-    assert "non-dominated on validation" in text
+    assert "non-dominated" in text

@@ -128,6 +128,9 @@ def test_candidates_are_left_out_where_the_data_does_not_suit_them(material):
     look = Look.at(material.dataset, material.split)
     assert (look.users, look.items, look.events, look.ordered) == (40, 12, len(material.split.train), True)
     by_name = {candidate.name: candidate for candidate in CANDIDATES}
+    assert look.content == ()
+    assert "nothing is known of the items" in by_name["content_knn"].reason_against(look)
+    look = replace(look, content=("title",))
     assert not any(candidate.reason_against(look) for candidate in CANDIDATES)
     assert "no order" in by_name["sasrec"].reason_against(replace(look, ordered=False))
     assert "no sequence" in by_name["sasrec"].reason_against(replace(look, per_user=1.0))

@@ -6,11 +6,13 @@ import torch
 from tastemaker.experiment import fit
 from tastemaker.experiment.blending import MARGIN, blend, made
 from tastemaker.experiment.config import Config
-from tastemaker.experiment.trial import Trial
+from tastemaker.experiment.stacking import crossed
+from tastemaker.experiment.trial import Material, Trial
 from tastemaker.recommend import artifact
 from tastemaker.recommend.recommender import Recommender
 
 from .conftest import CONFIG
+from .worlds import hits_and_circles
 
 
 def trial_of(config, material, name, **values):
@@ -45,6 +47,20 @@ def test_models_that_err_differently_are_blended(config, material):
 def test_a_model_is_not_blended_with_one_that_knows_nothing_more(config, material):
     twins = [trial_of(config, material, "ease") for _ in range(2)]
     assert blend(material, twins) is None
+
+
+def test_weights_are_learned_where_it_depends_on_the_history_whom_to_believe(config, circle):
+    dataset, split = hits_and_circles()
+    material = Material.of(config, dataset, split)
+    sequence = Trial.begin(config, material, {"train.epochs": 25, "train.batch_targets": 256})
+    list(sequence.go())
+    ranked = sorted([sequence, trial_of(config, material, "popularity")], key=lambda trial: -trial.metric)
+    found = blend(material, ranked)
+    assert found is not None
+    assert (found.model.config.weights, found.model.config.gate) == ("learned", "length")
+    assert found.metric > ranked[0].metric * (1 + MARGIN)
+    assert found.metric == pytest.approx(float(crossed(found.model, material.judge).mean()), abs=1e-12)
+    assert [part.weight for part in found.model.config.parts] == [1.0, 1.0]
 
 
 def test_no_blend_is_tried_after_the_time(material, trials):

@@ -203,3 +203,65 @@ def test_items_and_users_it_never_saw_are_no_hindrance(run: RunResult, tmp_path:
     late = pa.table({"user": ["new", "u1", "new"], "item": ["fresh", "fresh", "i1"], "time": [1_700_000_000] * 3})
     pq.write_table(pa.concat_tables([table, late]), tmp_path / "events.parquet")
     assert 0 < evaluate_artifact(run.artifact, config(tmp_path))["test"]["metrics"]["ndcg@10"] < 1
+
+
+def test_several_labels_are_learned_and_a_scenario_says_what_they_are_worth(tmp_path: Path) -> None:
+    """Everybody looks at what is of the own colour and buys what is cheap."""
+    draw = np.random.default_rng(1)
+    price = np.where(np.arange(ITEMS) % 2, 1.0, 9.0) * np.exp(0.1 * draw.normal(size=ITEMS))
+    rows = []
+    for user in range(400):
+        taste = int(draw.integers(COLOURS))
+        for kind, chance in (
+            ("view", np.where(np.arange(ITEMS) % COLOURS == taste, 40.0, 1.0)),
+            ("buy", np.where(price < 4, 40.0, 1.0)),
+        ):
+            chosen = draw.choice(ITEMS, 5, replace=False, p=chance / chance.sum())
+            rows += [(f"u{user}", f"i{item}", 1_600_000_000 + int(draw.integers(0, 100 * DAY)), kind) for item in chosen]
+    user, item, time, kind = (list(column) for column in zip(*rows, strict=True))
+    pq.write_table(pa.table({"user": user, "item": item, "time": time, "kind": kind}), tmp_path / "events.parquet")
+    names = [f"i{place}" for place in range(ITEMS)]
+    colours = [f"c{place % COLOURS}" for place in range(ITEMS)]
+    pq.write_table(pa.table({"item": names, "colour": colours, "price": price}), tmp_path / "items.parquet")
+    wish = config(
+        tmp_path,
+        data={"users": None, "columns": {"kind": "kind"}, "duplicates": "keep"},
+        sources={"popularity": {"depth": 240}, "knn": {"model": "item_knn", "depth": 60}},
+        rows={"labels": ["view", "buy"]},
+        ranker={"name": "dcnv2", "hidden": [32], "dim": 8},
+        train={"epochs": 10, "calibrate": None},
+        objectives={"shop": {"weights": {"buy": 1.0}}, "browse": {"weights": {"view": 1.0}}},
+    )
+    run = stage_run(wish, tmp_path / "run", ledger=Ledger(tmp_path))
+    given = run.report["tradeoffs"]
+    assert set(given) == {"shop", "browse", "only view", "only buy"}
+    assert given["shop"]["buy"] > 1.3 * given["browse"]["buy"] and given["browse"]["view"] > 1.3 * given["shop"]["view"]
+    assert given["shop"] == given["only buy"]
+    stages = run.recommender.stages
+    assert stages is not None
+    users = np.arange(2, 200)
+    histories = run.recommender.histories.take(users)
+    of_code = np.array([0.0, 0.0, *(price[int(name[1:])] for name in run.recommender.items.ids.to_pylist())])
+    first, browse = (stages.lists(users, histories, 5, scenario=name).codes for name in (None, "browse"))
+    assert (of_code[first] < 4).mean() > 0.85 > 0.7 > (of_code[browse] < 4).mean()
+    assert np.array_equal(first, stages.lists(users, histories, 5, scenario="unheard of").codes)
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"rows": {"labels": ["view", "buy"]}, "objectives": {"shop": {"weights": {"bye": 1.0}}}}, "'bye'"),
+        ({"objectives": {"shop": 3}}, "objectives.shop"),
+    ],
+)
+def test_what_an_objective_gets_wrong_is_said(tmp_path: Path, sections: dict[str, Any], said: str) -> None:
+    tree: dict[str, Any] = {"sources": {"popularity": {}}, "ranker": {"name": "mmoe"}}
+    with pytest.raises(ConfigError, match=said):
+        StageConfig.parse(tree | sections, tmp_path)
+
+
+def test_a_kind_that_the_data_do_not_have_is_named(tmp_path: Path) -> None:
+    shop(tmp_path)
+    wish = config(tmp_path, rows={"labels": ["purchase"]})
+    with pytest.raises(ConfigError, match="purchase"):
+        stage_run(wish, tmp_path / "run", ledger=Ledger(tmp_path))

@@ -36,3 +36,12 @@ def test_neighbouring_elements_drop_independently():
     kept = (Dropout(0.5)(torch.ones(1 << 18)) > 0).float().view(-1, 8)
     correlation = torch.corrcoef(kept.T) - torch.eye(8)
     assert float(correlation.abs().max()) < 0.02
+
+
+def test_the_slope_of_the_slope_passes_too():
+    torch.manual_seed(0)
+    values = torch.randn(1000, requires_grad=True)
+    out = Dropout(0.5)(values)
+    (gradient,) = torch.autograd.grad((out * values).sum(), values, create_graph=True)  # 2 m x
+    (second,) = torch.autograd.grad(gradient.sum(), values)
+    torch.testing.assert_close(second, 2 * out.detach() / values.detach())

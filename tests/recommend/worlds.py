@@ -63,6 +63,8 @@ def trained(name: str, dataset: Dataset) -> Model:
     cls = model_class(name)
     small = {"dim": 16, "factors": 16, "blocks": 1, "max_length": 20}
     model = cls(cls.Config.parse({key: small[key] for key in small if key in cls.Config.model_fields}), dataset.schema)
+    if dataset.catalogue.num_columns:
+        model.observe_catalogue(dataset.catalogue)
     if isinstance(model, Solvable):
         model.solve(dataset.interactions)
     else:

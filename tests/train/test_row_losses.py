@@ -195,3 +195,39 @@ def test_what_has_nothing_to_say_costs_nothing(name: str, rows: int) -> None:
 def test_the_table_names_every_loss() -> None:
     assert all(f"| `{name}`" in (losses.__doc__ or "") for name in losses.NAMES)
     assert set(losses.GROUPED) < set(losses.NAMES)
+
+
+@given(st.floats(0.05, 1), st.floats(0, 1), st.floats(-4, 4))
+def test_positives_by_inverse_propensity_cost_in_expectation_what_all_wishes_would(
+    seen: float, wanted: float, logit: float
+) -> None:
+    logits = torch.tensor([logit], dtype=torch.float64)
+    positive, negative = (float(losses.bce(logits, torch.tensor([label]))) for label in (1 / seen, 0.0))
+    expected = seen * wanted * positive + (1 - seen * wanted) * negative
+    assert math.isclose(expected, float(losses.bce(logits, torch.tensor([wanted]))), rel_tol=1e-5, abs_tol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["listwise", "pairwise"])
+def test_positives_of_a_group_that_weigh_twice_are_the_group_twice(name: str) -> None:
+    logits, labels, groups = world(3, 2)
+    doubled = groups == groups[0]
+    weights = torch.where(doubled & (labels > 0), 2.0, 1.0)
+    twice = [torch.cat([one, one[doubled]]) for one in (logits, labels)]
+    again = torch.cat([groups, torch.full((int(doubled.sum()),), -1)])
+    cut = losses.BY_NAME[name]
+    torch.testing.assert_close(cut(logits, labels, groups, weights), _by_weight(name, twice[0], twice[1], again))
+
+
+def _by_weight(name: str, logits: Tensor, labels: Tensor, groups: Tensor) -> Tensor:
+    """The loss of rows that all weigh 1."""
+    return losses.BY_NAME[name](logits, labels, groups, torch.ones(len(logits)))
+
+
+def test_a_positive_of_no_weight_pulls_at_nothing() -> None:
+    logits, labels = torch.randn(5, requires_grad=True), torch.tensor([1, 1, 0, 0, 0])
+    groups, weights = torch.zeros(5, dtype=torch.int64), torch.tensor([0.0, 1.0, 1.0, 1.0, 1.0])
+    for name in ("pairwise", "lambda_rank"):
+        (gradient,) = torch.autograd.grad(losses.BY_NAME[name](logits, labels, groups, weights), logits)
+        assert float(gradient[0]) == 0 and float(gradient[1]) < 0, name
+    (gradient,) = torch.autograd.grad(losses.listwise(logits, labels, groups, weights), logits)
+    assert float(gradient[0]) > 0 > float(gradient[1])

@@ -86,6 +86,23 @@ def print_retrieval(report: dict[str, Any]) -> None:
     print()
 
 
+def print_tradeoffs(report: dict[str, Any]) -> None:
+    """Prints what each objective of a two-stage recommender gives each label; marked: no other gives more of one and as much of all."""
+    found = report["tradeoffs"]
+    if not found:
+        return
+    labels = list(next(iter(found.values())))
+    rows = []
+    for name, own in found.items():
+        beaten = any(
+            all(other[label] >= own[label] for label in labels) and any(other[label] > own[label] for label in labels)
+            for other in found.values()
+        )
+        rows.append((name, *(own[label] for label in labels), "" if beaten else "*"))
+    show.table(f"{report['protocol']['chosen_by']} of each label, by objective", ["objective", *labels, "best"], rows)
+    print()
+
+
 def print_rank_report(report: dict[str, Any]) -> None:
     """Prints a ranker's metrics beside its baselines, the paired tests of its AUC, the reliability curve, and the notes."""
     test, rivals = report["test"], report["baselines"]

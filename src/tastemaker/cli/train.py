@@ -65,7 +65,7 @@ def train(
     """
     from tastemaker import log
     from tastemaker.cli import show
-    from tastemaker.cli.report import print_report, print_retrieval
+    from tastemaker.cli.report import print_report, print_retrieval, print_tradeoffs
     from tastemaker.errors import ConfigError
     from tastemaker.experiment.any_config import read_any
     from tastemaker.experiment.rank_config import RankConfig
@@ -109,6 +109,7 @@ def train(
         if not as_json:
             if "retrieval" in result.report:
                 print_retrieval(result.report)
+                print_tradeoffs(result.report)
             print_report(result.report)
             print(f"\nrun       {result.folder}\nartifact  {result.artifact}")
         told = {} if opened is None else _enter(opened, result, name or resolved.model_name, promote=promote, as_json=as_json)

@@ -6,7 +6,7 @@ is what came of it. Where lists were shown, see `impressions`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,9 @@ from pydantic import Field
 
 from tastemaker.data.interactions import Histories, Interactions
 from tastemaker.settings import Settings
+
+CHOSEN = "chosen"
+"""The one label where kinds of behaviour are not told apart."""
 
 
 class RequestsConfig(Settings):
@@ -25,6 +28,11 @@ class RequestsConfig(Settings):
         "just before an event, as a live service is; default: as the split asks",
     )
     moments: int = Field(4, ge=1, description="cuts, or events of a user, at which is asked")
+    labels: tuple[str, ...] = Field(
+        (),
+        description="kinds of behaviour that are labels of their own, such as ['view', 'purchase'], for rankers of several labels; default: one "
+        "label, whether the item was chosen, in whatever way",
+    )
     horizon: int | None = Field(
         None,
         ge=1,
@@ -41,6 +49,11 @@ class RequestsConfig(Settings):
     )
     validation_share: float = Field(0.2, gt=0, lt=1, description="of the users, whose requests choose the ranker's epoch")
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the labels."""
+        return self.labels or (CHOSEN,)
+
 
 @dataclass(frozen=True, eq=False)
 class Requests:
@@ -53,7 +66,7 @@ class Requests:
     histories: Histories
     """what each had done before, a row per request, oldest first"""
     truth: Histories
-    """what came of it: the items chosen from then on"""
+    """what came of it: the items chosen from then on; their `values` are places in the interactions' `kinds`"""
 
     def __len__(self) -> int:
         return len(self.users)
@@ -78,7 +91,7 @@ def at_cuts(known: Interactions, asked: Interactions, num_users: int, config: Re
     for cut in cuts:
         before, after = known.take(known.time < cut), asked.take(asked.time >= cut)
         users = np.unique(after.user)
-        truth = after.histories(num_users).take(users)
+        truth = kinds_as_values(after).histories(num_users).take(users)
         parts.append(
             Requests(users, np.full(len(users), cut), before.histories(num_users).take(users), _first(truth, config.horizon))
         )
@@ -108,10 +121,15 @@ def at_events(known: Interactions, asked: np.ndarray, num_users: int, config: Re
     everything, users = known.histories(num_users), known.user[starts]
     last = np.zeros(num_users, np.int64)
     last[known.user[places]] = places + 1
-    truth = everything.slices(starts, last[users])
+    truth = kinds_as_values(known).histories(num_users).slices(starts, last[users])
     return Requests(
         users, known.time[starts], everything.slices(everything.offsets[users], starts), _first(truth, config.horizon)
     )
+
+
+def kinds_as_values(rows: Interactions) -> Interactions:
+    """The same rows with their kind for a value."""
+    return replace(rows, value=rows.kind.astype(np.float32))
 
 
 def _first(truth: Histories, count: int | None) -> Histories:

@@ -16,7 +16,7 @@ codes says nothing. `World.hit_share(lists)` is 1 for the right answer and about
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -168,7 +168,7 @@ def two_tastes(
     user 1  . x . x . x . ?
     user 2  ? . x . x . x .
     ```
-    Every item is withheld equally often, and the order of events is random. On top each user takes the share `noise` of a group's
+    Every item is withheld equally often, and the order of events is random. The catalogue tells each item's `taste`. On top each user takes the share `noise` of a group's
     items from other groups.
     """
     rng = np.random.default_rng(generator)
@@ -188,9 +188,11 @@ def two_tastes(
         order = np.argsort(np.where(foreign, rng.random(table.shape), 2.0), axis=1)[:, :extra]
         np.put_along_axis(table, order, True, axis=1)
     users, items = np.nonzero(table)
+    tastes = [f"taste {number % groups}" if number < size * groups else None for number in np.argsort(codes)]
+    dataset = _dataset(users, codes[items], rng.permutation(len(users)) * _HOUR, num_users, num_items)
     return World(
         "two_tastes",
-        _dataset(users, codes[items], rng.permutation(len(users)) * _HOUR, num_users, num_items),
+        replace(dataset, catalogue=pa.table({"taste": pa.array(tastes, pa.string())})),
         _codes(num_users),
         Histories.of([codes[cells[u][~own[u]]] for u in range(num_users)]),
         "the items of the own group that the user has not seen",

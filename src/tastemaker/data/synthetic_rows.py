@@ -24,6 +24,61 @@ class RowWorld:
     outputs: tuple[str, ...] = ("label",)
 
 
+@dataclass(frozen=True, eq=False)
+class ClickLog:
+    """Lists as they were shown and clicked, and what would have been clicked had everything been looked at."""
+
+    table: pa.Table
+    """a row for each thing shown: list, query, item, position (1 on top), shuffled (whether its list was in random order), click"""
+    examination: np.ndarray
+    """float64 (positions,): how likely a place is looked at, 1 on top"""
+    every: pa.Table
+    """query and item, every pair of them, query by query"""
+    relevance: np.ndarray
+    """float64 (queries, items): how likely a click is on what is looked at"""
+
+
+def click_log(
+    lists: int = 10_000,
+    *,
+    queries: int = 4,
+    items: int = 10,
+    length: int = 8,
+    severity: float = 1.0,
+    noise: float = 0.4,
+    shuffled: float = 0.1,
+    seed: int = 0,
+) -> ClickLog:
+    """Lists by a ranker that knows nothing of relevance, clicked by people who look at place k with probability k^-severity.
+
+    Its scores are drawn without regard to relevance, so what it likes is seen and clicked, and clicks alone say that it was right. `noise` moves things, so that each is
+    seen at several places; a share `shuffled` of the lists is in random order.
+    """
+    draw = np.random.default_rng(seed)
+    relevance = draw.permuted(np.tile(np.linspace(0.15, 0.75, items), (queries, 1)), axis=1)
+    liked = draw.permuted(np.tile(np.linspace(-1, 1, items), (queries, 1)), axis=1)
+    query, random = draw.integers(0, queries, lists), draw.random(lists) < shuffled
+    score = np.where(random[:, None], 0, liked[query]) + draw.normal(0, noise, (lists, items))
+    shown = np.argsort(-score, axis=1)[:, :length]
+    examination = np.arange(1, length + 1) ** -severity
+    wanted = relevance[query[:, None], shown]
+    click = draw.random(shown.shape) < wanted * examination
+    table = pa.table(
+        {
+            "list": np.repeat(np.arange(lists), length),
+            "query": _named("q", np.repeat(query, length)),
+            "item": _named("i", shown.ravel()),
+            "position": np.tile(np.arange(1, length + 1), lists),
+            "shuffled": np.repeat(random, length),
+            "click": click.ravel().astype(np.int8),
+        }
+    )
+    every = pa.table(
+        {"query": _named("q", np.repeat(np.arange(queries), items)), "item": _named("i", np.tile(np.arange(items), queries))}
+    )
+    return ClickLog(table, examination, every, relevance)
+
+
 def additive(rows: int = 6_000, *, seed: int = 0) -> RowWorld:
     """Each of three categories and a number adds its own; a linear model is right."""
     draw = np.random.default_rng(seed)

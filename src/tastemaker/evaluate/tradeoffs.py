@@ -40,7 +40,7 @@ class Given:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class Side:
     """Rows of one side, what was said of them and what came of them."""
 
     probabilities: np.ndarray
@@ -144,7 +144,7 @@ Score = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def trade_offs(
-    sides: dict[str, Asked], labels: tuple[str, ...], score: Score, *, k: int | None = None, confidence: float = 0.95
+    sides: dict[str, Side], labels: tuple[str, ...], score: Score, *, k: int | None = None, confidence: float = 0.95
 ) -> Tradeoffs:
     """What each weighting of a grid gives on each side; the first side says which are non-dominated.
 
@@ -154,7 +154,7 @@ def trade_offs(
         sides: by name, the side that chooses first.
         labels: names, two or more.
         score: what a row's probabilities are worth under weights.
-        k: rows of a list; None: see `Asked.listed`.
+        k: rows of a list; None: see `Side.listed`.
         confidence: of the intervals.
 
     Raises:
@@ -205,9 +205,7 @@ def nondominated(values: np.ndarray) -> np.ndarray:
     return np.logical_not(np.any(as_much & more, axis=1))
 
 
-def multiplier(
-    side: Asked, maximised: int, floored: int, floor: float, *, k: int | None = None, observed: bool = True
-) -> float:
+def multiplier(side: Side, maximised: int, floored: int, floor: float, *, k: int | None = None, observed: bool = True) -> float:
     """The least λ ≥ 0 with which lists by p_maximised + λ p_floored give `floor` or more of the floored label; see the head of this file.
 
     Args:
@@ -215,7 +213,7 @@ def multiplier(
         maximised: place of the label that is maximised.
         floored: place of the label that the floor is on.
         floor: the least mean of a list's rows, over lists.
-        k: rows of a list; None: see `Asked.listed`.
+        k: rows of a list; None: see `Side.listed`.
         observed: the floor is on what came of the rows; False: on what was predicted, for which the search is exact.
 
     Raises:

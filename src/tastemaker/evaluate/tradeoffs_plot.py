@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from tastemaker.errors import MissingExtraError
@@ -53,7 +54,9 @@ def write_tradeoffs(found: Tradeoffs, path: Path | str, title: str = "") -> Path
             for spine in panel.spines.values():
                 spine.set_color(_GRID)
     words = f"a dot a weighting, bars {found.confidence:.0%} intervals; green: non-dominated on {sides[0]}"
-    figure.supxlabel(words, x=0.01, ha="left", fontsize=8, color=_QUIET)
+    figure.supxlabel(
+        textwrap.fill(words, 55 * len(others), break_on_hyphens=False), x=0.01, ha="left", fontsize=8, color=_QUIET
+    )
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold", color=_INK)
     path = Path(path)

@@ -15,7 +15,7 @@ from tastemaker.data.splits import Side, Split, SplitConfig
 from tastemaker.data.splits import split as split_rows
 from tastemaker.errors import ConfigError
 from tastemaker.evaluate.report import Report
-from tastemaker.experiment import fit
+from tastemaker.experiment import fit, stacking
 from tastemaker.experiment.config import EvaluateSection
 from tastemaker.experiment.judge import Judge, recoded
 from tastemaker.experiment.run import OnRecord
@@ -89,20 +89,23 @@ def train_model(model: str, data: Parts | Dataset, *, on_record: OnRecord | None
     config = TrainConfig.parse(of_train, "train")
     settings_of_model = fit.adapted(model, kind.Config.parse(of_model, "model"), learned, config.loss)
     built = fit.build(model, settings_of_model, dataset.schema, config.seed)
+    chosen_by = EvaluateSection.parse({} if select is None else {"select": select}, "evaluate")
+    judge = None if parts is None else Judge(dataset, parts.split, chosen_by, ratings=built.predicts_values(config.loss))
+    stacking.check(built, judge is not None and judge.can_choose)
     validate = None
     if not fit.is_solved(built):
         config = fit.chosen(built, learned, config)
-        chosen_by = EvaluateSection.parse({} if select is None else {"select": select}, "evaluate")
-        judge = None if parts is None else Judge(dataset, parts.split, chosen_by, ratings=built.predicts_values(config.loss))
         if judge and judge.can_choose:
             validate = judge.chooser()
         elif "epochs" not in of_train:
             raise ConfigError(
                 "no epochs", expected="epochs=…, as there is no validation side to stop by", hint="or pass tm.split(…)"
             )
-    for record in fit.fit(built, learned, config, validate=validate):
+    for record in fit.fit(built, learned, config, catalogue=dataset.catalogue, validate=validate):
         if on_record:
             on_record(record)
+    if judge is not None:
+        stacking.learn(built, judge)
     return Recommender.of(built.cpu(), dataset)
 
 

@@ -5,7 +5,7 @@
    (successive halving: Jamieson & Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter optimization"). A model whose epochs do
    not fit into what is left is trained for fewer, or not at all.
 3. In rounds, the leading models are tried with settings drawn around their best, until rounds bring nothing or the time is up.
-4. The best of each model are blended, if that does better.
+4. The best of each model are blended, under weights that are tried or learned, with or without a gate, if that does better.
 
 Then the winner is judged on the test side, which nothing has looked at before, and saved: the run is one like any other.
 """

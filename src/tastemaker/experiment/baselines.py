@@ -89,6 +89,7 @@ def solved(name: str, settings: dict[str, Any], dataset: Dataset, interactions: 
     """A model fitted in one step."""
     model = build(name, model_class(name).Config.parse(settings, "model"), dataset.schema)
     assert isinstance(model, Solvable)
+    model.observe_catalogue(dataset.catalogue)
     model.solve(interactions)
     return model.eval()
 

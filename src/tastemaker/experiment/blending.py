@@ -1,4 +1,4 @@
-"""Blending: whether a few fitted models together do better on validation than the best alone."""
+"""Blending: whether a few fitted models together do better on validation than the best alone, under given weights or learned ones."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tastemaker.experiment.stacking import crossed
 from tastemaker.experiment.trial import Material, Trial
 from tastemaker.models.base import Model
 from tastemaker.models.blend import Blend, Part
@@ -28,6 +29,7 @@ class Blended:
     model: Blend
     trials: tuple[Trial, ...]
     metric: float
+    """of learned weights: under those learned from the users who are not judged"""
     spread: float
     """half the width of its 95 % interval over users"""
     tried: int
@@ -37,6 +39,8 @@ def blend(
     material: Material, trials: Sequence[Trial], until: float = math.inf, tick: Callable[[], None] = lambda: None
 ) -> Blended | None:
     """The best blend of some trials, grown from the best one by one (Caruana et al. 2004, "Ensemble selection from libraries of models").
+
+    Then weights are learned for what has come out, or for the first `PARTS` trials where nothing has, with and without a gate.
 
     Args:
         material: brings the questions.
@@ -70,20 +74,38 @@ def blend(
         if metric <= best * (1 + MARGIN):
             break
         chosen, weights, best, found = [*chosen, trial], [*weights, weight], metric, (one, judged)
+    parts = chosen if found is not None else list(trials[:PARTS])
+    for gate in ("none", "length"):
+        if len(parts) < 2 or time.monotonic() > until:
+            break
+        one = made(parts, gate=gate)
+        judged = crossed(one, material.judge)
+        tried += 1
+        tick()
+        if judged.mean() > best * (1 + MARGIN):
+            chosen, best, found = parts, float(judged.mean()), (one, judged)
     if found is None:
         return None
     model, judged = found
     return Blended(model, tuple(chosen), best, 1.96 * float(judged.std()) / math.sqrt(len(judged)), tried)
 
 
-def made(trials: Sequence[Trial], weights: Sequence[float]) -> Blend:
-    """A blend of the models of trials, which are not copied; its config makes and trains the same again."""
+def made(trials: Sequence[Trial], weights: Sequence[float] | None = None, *, gate: str = "none") -> Blend:
+    """A blend of the models of trials, which are not copied; its config makes and trains the same again.
+
+    Args:
+        trials: of the parts.
+        weights: None: they are to be learned.
+        gate: of learned weights.
+    """
     parts, models = [], list[Model]()
-    for trial, weight in zip(trials, weights, strict=True):
+    for place, trial in enumerate(trials):
         settings = trial.config.model.model_dump(mode="json", exclude_unset=True, exclude_none=True)
         train = {}
         if not trial.solved:
             train = trial.config.train.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"refit"})
+        weight = 1.0 if weights is None else weights[place]
         parts.append(Part(model=trial.config.model_name, weight=weight, settings=settings, train=train))
         models.append(trial.model.cpu())  # where those that are solved are
-    return Blend(Blend.Config(parts=tuple(parts)), trials[0].material.dataset.schema, models).eval()
+    learned = {"weights": "learned", "gate": gate} if weights is None else {}
+    return Blend(Blend.Config.parse({"parts": tuple(parts), **learned}), trials[0].material.dataset.schema, models).eval()

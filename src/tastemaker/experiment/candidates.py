@@ -97,6 +97,8 @@ class Candidate:
             return f"{look.items:,} items are more than the {self.most_items:,.0f} it is meant for"
         if look.users > self.most_users:
             return f"{look.users:,} users are more than the {self.most_users:,.0f} it is meant for"
+        if model_class(self.name).needs_catalogue and not look.content:
+            return "nothing is known of the items but their events"
         if model_class(self.name).learns_from == "sequences":
             if not look.ordered:
                 return "the events are in no order"
@@ -115,6 +117,7 @@ CANDIDATES = (
     Candidate("ease", most_items=EASE_ITEMS, settings=tuple(GRIDS["ease"])),
     Candidate("edlae", most_items=EASE_ITEMS),
     Candidate("bspm", settings=({}, {"factors": 64, "solver": "euler", "sharpening_time": 1.0})),
+    Candidate("content_knn"),
     Candidate("user_knn", most_users=200_000, settings=({}, {"neighbours": 50})),
     Candidate("als", settings=({}, {"alpha": 5.0, "regularization": 30.0})),
     Candidate("mf"),

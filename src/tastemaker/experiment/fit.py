@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 
 from tastemaker.data.interactions import Interactions
@@ -43,11 +44,17 @@ def fit(
     interactions: Interactions,
     config: TrainConfig,
     *,
+    catalogue: pa.Table | None = None,
     validate: Callable[[Model], float] | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
 ) -> Iterator[Record]:
-    """Trains a model in place; see `train`. A solved model yields nothing, a blend what its parts do, one after the other."""
+    """Trains a model in place; see `train`. A solved model yields nothing, a blend what its parts do, one after the other.
+
+    `catalogue` is what the items are, for models that compare that (`Model.observe_catalogue`).
+    """
+    if catalogue is not None:
+        model.observe_catalogue(catalogue)
     if isinstance(model, Blend):
         for place, (part, own) in enumerate(zip(model.config.parts, model.models, strict=True)):
             train_as = TrainConfig.parse(part.train, f"model.parts.{part.model}.train")

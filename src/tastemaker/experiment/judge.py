@@ -130,14 +130,14 @@ class Judge:
     def chooser(self) -> Callable[[Model], float]:
         """The validation metric as a function of the model, higher better (errors are negated)."""
         if self.ratings:
-            questions, (base, _) = self._choosing(), metrics.parse(self.metric)
+            questions, (base, _) = self.choosing(), metrics.parse(self.metric)
             return lambda model: -metrics.RATING[base](self._predict(model, questions), questions.truth.values)
         values = self.values()
         return lambda model: float(np.mean(values(model)))
 
     def values(self) -> Callable[[Model], np.ndarray]:
         """What `chooser` takes the mean of, for models that rank: the validation metric of each user who is asked."""
-        questions, (_, k) = self._choosing(), metrics.parse(self.metric)
+        questions, (_, k) = self.choosing(), metrics.parse(self.metric)
 
         def ranked(model: Model) -> np.ndarray:
             hits, relevant = metrics.hits_of(self._lists(model, questions, k or 1), questions.truth)
@@ -145,7 +145,7 @@ class Judge:
 
         return ranked
 
-    def _choosing(self) -> Questions:
+    def choosing(self) -> Questions:
         """The validation questions that choices are made by."""
         questions = self.questions("validation")
         if self.config.new_users == "exclude":

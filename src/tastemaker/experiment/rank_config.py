@@ -10,10 +10,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tastemaker.data.features.config import FeaturesConfig
+from tastemaker.data.propensity import PropensityConfig
 from tastemaker.data.rows import RowsConfig, RowSplitConfig
 from tastemaker.errors import ConfigError
 from tastemaker.experiment.sections import Sections, check_sections
-from tastemaker.recommend.objective import Objective
+from tastemaker.recommend.objective import Objective, parse_objectives
 from tastemaker.resolve import ranker_class
 from tastemaker.settings import Settings, expand
 from tastemaker.train.rows import RowTrainConfig
@@ -35,7 +36,8 @@ class RowEvaluateConfig(Settings):
 
 
 _SECTIONS = ("data", "split", "features", "model", "train", "evaluate")
-_OBJECTIVES = "objectives"
+_PROPENSITY, _OBJECTIVES = "propensity", "objectives"
+"""sections without which nothing changes"""
 _PATHS = {"data": ("rows",), "split": ("train", "validation", "test")}
 
 
@@ -50,6 +52,8 @@ class RankConfig(Sections):
     model: Settings
     train: RowTrainConfig
     evaluate: RowEvaluateConfig
+    propensity: PropensityConfig | None
+    """None: rows are taken as they are"""
     objectives: dict[str, Objective]
     """by scenario; the first is the one that is meant where none is named"""
     base: Path
@@ -62,7 +66,7 @@ class RankConfig(Sections):
         Raises:
             ConfigError: a section or key is unknown (the nearest known one is named), missing, out of range or without effect.
         """
-        check_sections(tree, (*_SECTIONS, _OBJECTIVES))
+        check_sections(tree, (*_SECTIONS, _PROPENSITY, _OBJECTIVES))
         tree = {name: expand(dict(values)) for name, values in tree.items()}
         model = tree.get("model", {})
         if not isinstance(model.get("name"), str):
@@ -71,21 +75,31 @@ class RankConfig(Sections):
         for name in tree.get("evaluate", {}).get("baselines", ()):
             ranker_class(str(name))
         data = RowsConfig.parse(tree.get("data", {}), "data")
-        objectives = {}
-        for name, values in tree.get(_OBJECTIVES, {}).items():
-            if not isinstance(values, Mapping):
-                raise ConfigError(f"{_OBJECTIVES}.{name} = {values!r}", expected=f"a section [{_OBJECTIVES}.{name}]")
-            objectives[name] = Objective.parse(values, f"{_OBJECTIVES}.{name}")
-            if not data.classes:
-                objectives[name].check(data.labels)
+        objectives = parse_objectives(tree.get(_OBJECTIVES, {}), None if data.classes else data.labels)
+        features = FeaturesConfig.parse(tree.get("features", {}), "features")
+        train = RowTrainConfig.parse(tree.get("train", {}), "train")
+        evaluate = RowEvaluateConfig.parse(tree.get("evaluate", {}), "evaluate")
+        propensity = PropensityConfig.parse(tree[_PROPENSITY], _PROPENSITY) if _PROPENSITY in tree else None
+        if propensity is not None:
+            if features.position is not None:
+                raise ConfigError(
+                    "features.position beside [propensity]", expected="one of the two", hint="each mends the bias alone"
+                )
+            if data.classes or evaluate.select != "auc":
+                found = "data.classes" if data.classes else f"evaluate.select = {evaluate.select!r}"
+                raise ConfigError(f"{found} beside [propensity]", expected="labels of 0 and 1, and select = 'auc'")
+            if train.calibrate is not None:
+                hint = "what is seen on the validation side is not what would be seen by all"
+                raise ConfigError("train.calibrate beside [propensity]", expected="one of the two", hint=hint)
         return cls(
             data=data,
             split=RowSplitConfig.parse(tree.get("split", {}), "split"),
-            features=FeaturesConfig.parse(tree.get("features", {}), "features"),
+            features=features,
             model_name=model["name"],
             model=kind.Config.parse({key: value for key, value in model.items() if key != "name"}, "model"),
-            train=RowTrainConfig.parse(tree.get("train", {}), "train"),
-            evaluate=RowEvaluateConfig.parse(tree.get("evaluate", {}), "evaluate"),
+            train=train,
+            evaluate=evaluate,
+            propensity=propensity,
             objectives=objectives,
             base=Path(base).resolve(),
         )
@@ -93,6 +107,8 @@ class RankConfig(Sections):
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The resolved tree, defaults included, as plain values. Paths are absolute; passwords in addresses are masked."""
         tree = self._tree(_SECTIONS, _PATHS)
+        if self.propensity is not None:
+            tree[_PROPENSITY] = self.propensity.model_dump(mode="json", exclude_none=True)
         if self.objectives:
             tree[_OBJECTIVES] = {name: one.model_dump(mode="json") for name, one in self.objectives.items()}
         return tree

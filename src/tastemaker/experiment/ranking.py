@@ -10,7 +10,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import torch
 from tastemaker import __version__
 from tastemaker.data.features.encoded import Features
 from tastemaker.data.features.encoder import FeatureEncoder
+from tastemaker.data.propensity import Propensities
 from tastemaker.data.rows import LabelledRows, RowSplit, load_rows
 from tastemaker.data.schema import RowSchema
 from tastemaker.evaluate import labels as judged
@@ -30,12 +31,13 @@ from tastemaker.experiment.leaks import leaks
 from tastemaker.experiment.ledger import Ledger
 from tastemaker.experiment.rank_config import RankConfig
 from tastemaker.experiment.result import ARTIFACT, PREDICTIONS, REPORT, RunResult, plain
-from tastemaker.experiment.tradeoffs import asked, weigh
+from tastemaker.experiment.tradeoffs import side_of, weigh
 from tastemaker.log import logger
 from tastemaker.rankers.base import Ranker
 from tastemaker.recommend.predictor import Predictor
 from tastemaker.resolve import ranker_class
 from tastemaker.settings import Settings
+from tastemaker.train.examination import Examination
 from tastemaker.train.loop import Record
 from tastemaker.train.row_losses import GROUPED
 from tastemaker.train.rows import RowLoader, RowTrainConfig, train_rows
@@ -76,7 +78,14 @@ class Encoded:
     rows: RowSplit
     encoder: FeatureEncoder
     features: dict[str, Features]
-    """of each side"""
+    """of each side, as rows are asked about"""
+    shown: dict[str, Features]
+    """of the training and validation side, as rows were shown: with their positions, where those are learned from"""
+    propensities: Propensities | None = None
+    lifts: dict[str, np.ndarray] = field(default_factory=dict)
+    """of the training and validation side, where there are propensities: what a positive counts"""
+    places: dict[str, np.ndarray] = field(default_factory=dict)
+    """the same, where what is looked at is learned beside the ranker: places of positions"""
 
     @property
     def classes(self) -> bool:
@@ -93,19 +102,27 @@ def encoded(config: RankConfig) -> Encoded:
     """The rows of a config, split and encoded; fields are learned from the training side alone."""
     rows = load_rows(config.data, config.split, config.base)
     logger.info("rows: %s", ", ".join(f"{len(side):,} {name}" for name, side in rows.sides.items()))
-    encoder = FeatureEncoder.fit(rows.train.table, config.features, but=rows.not_features)
+    unread = (*rows.not_features, *(config.propensity.columns if config.propensity else ()))
+    encoder = FeatureEncoder.fit(rows.train.table, config.features, but=unread)
     for note in encoder.notes:
         logger.info("field %s", note)
-    return Encoded(rows, encoder, {name: encoder.encode(side.table) for name, side in rows.sides.items()})
+    shown = {name: encoder.encode(rows.sides[name].table, shown=True) for name in ("train", "validation")}
+    features = dict(shown) if config.features.position is None else {}
+    features |= {name: encoder.encode(side.table) for name, side in rows.sides.items() if name not in features}
+    if config.propensity is None:
+        return Encoded(rows, encoder, features, shown)
+    found = Propensities.fit(config.propensity, rows.train.table, rows.train.labels[:, 0])
+    if config.propensity.joint:
+        places = {name: found.places(rows.sides[name].table) for name in shown}
+        return Encoded(rows, encoder, features, shown, found, places=places)
+    return Encoded(rows, encoder, features, shown, found, {name: found.lifts(rows.sides[name].table) for name in shown})
 
 
 def _run(
     config: RankConfig, folder: Path, run: str, resuming: bool, on_record: OnRecord | None
 ) -> tuple[RunResult, dict[str, Any]]:
     data = encoded(config)
-    found = (
-        [] if data.classes else leaks(data.encoder.schema, data.features["train"], data.rows.train.labels, data.rows.outputs)
-    )
+    found = [] if data.classes else leaks(data.encoder.schema, data.shown["train"], data.rows.train.labels, data.rows.outputs)
     notes = [*data.rows.notes, *map(str, found)]
     for leak in found:
         logger.warning("leak: %s", leak)
@@ -116,12 +133,19 @@ def _run(
     config = replace(config, features=data.encoder.config, train=chosen)
     write_whole(folder / CONFIG, config.to_toml())
 
-    trained, seconds, epochs = _fitted(config.model_name, config.model, config.train, data, config, folder, resuming, on_record)
+    trained, looked, seconds, epochs = _fitted(
+        config.model_name, config.model, config.train, data, config, folder, resuming, on_record
+    )
+    propensities = data.propensities
+    if propensities is not None and looked is not None:
+        propensities = replace(propensities, examined=looked.examined())
+    notes += _biased(data.encoder, propensities)
     predictor = Predictor(
         trained, data.encoder, classes=data.classes, calibration=config.train.calibrate, objectives=config.objectives
     )
     validation = predictor.logits(data.features["validation"])
-    predictor.calibrate(validation, data.rows.validation.labels, data.rows.validation.weights)
+    as_shown = validation if data.encoder.config.position is None else predictor.logits(data.shown["validation"])
+    predictor.calibrate(as_shown, data.rows.validation.labels, data.rows.validation.weights)
     predictor.threshold = _threshold(config, predictor.probabilities(validation), data)
     said = {"model": predictor.probabilities(predictor.logits(data.features["test"]))}
     if not data.classes:
@@ -131,7 +155,7 @@ def _run(
             logger.info("baseline %s", name)
             settings = ranker_class(name).Config.parse({})
             plain_train = RowTrainConfig.parse({"seed": config.train.seed, "device": config.train.device})
-            rival, _, _ = _fitted(name, settings, plain_train, data, config)
+            rival, _, _, _ = _fitted(name, settings, plain_train, data, config)
             said[name] = _said(rival, data)
     test = data.rows.test
     _save_predictions(folder / PREDICTIONS, said, test, data.rows.outputs)
@@ -163,6 +187,7 @@ def _run(
             else None,
             "baselines": {name: {"test": one} for name, one in reports.items()},
             "comparison": _compared(said, test, data),
+            "propensity": propensities.to_dict() if propensities else None,
             "tradeoffs": _weighed(predictor.probabilities(validation), said["model"], data),
             "notes": notes,
             "epochs": epochs,
@@ -189,17 +214,22 @@ def _fitted(
     folder: Path | None = None,
     resuming: bool = False,
     on_record: OnRecord | None = None,
-) -> tuple[Ranker, float, int]:
-    """A ranker fitted to the training side: with its best weights, the seconds it took and the epoch they are of."""
+) -> tuple[Ranker, Examination | None, float, int]:
+    """A ranker fitted to the training side: with its best weights, what was learned beside it, the seconds it took and the epoch they are of."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(train.seed)
         ranker: Ranker = ranker_class(name)(settings, data.schema)
     side = data.rows.train
-    loader = RowLoader(data.features["train"], side.labels, side.weights, side.groups, together=train.loss in GROUPED)
-    choose = _chooser(config.evaluate.select, data) if len(data.rows.validation) else None
+    lifts, places = data.lifts.get("train"), data.places.get("train")
+    together = train.loss in GROUPED
+    loader = RowLoader(data.shown["train"], side.labels, side.weights, side.groups, lifts, places, together=together)
+    looked = Examination(len(data.propensities.positions)) if data.propensities and data.places else None
+    choose = _chooser(config.evaluate.select, data, looked) if len(data.rows.validation) else None
     began, epochs = time.perf_counter(), 0
     checkpoint = folder / CHECKPOINT if folder is not None else None
-    for record in train_rows(ranker, loader, train, validate=choose, checkpoint=checkpoint, resume=resuming):
+    for record in train_rows(
+        ranker, loader, train, examination=looked, validate=choose, checkpoint=checkpoint, resume=resuming
+    ):
         epochs = record.best_epoch or record.epoch
         if on_record:
             on_record(record)
@@ -207,17 +237,19 @@ def _fitted(
     if checkpoint is not None:
         state = state_of(checkpoint)
         epochs, seconds = state["best_epoch"] or state["epoch"], state["seconds"]
-    return ranker.cpu(), seconds, epochs
+    return ranker.cpu(), looked, seconds, epochs
 
 
-def _chooser(metric: str, data: Encoded) -> Callable[[Ranker], float]:
-    """The validation metric, higher is better: the mean over labels."""
-    side, features = data.rows.validation, data.features["validation"]
+def _chooser(metric: str, data: Encoded, looked: Examination | None = None) -> Callable[[Ranker], float]:
+    """The validation metric, higher is better: the mean over labels, of rows as they were shown."""
+    side, features, lifts = data.rows.validation, data.shown["validation"], data.lifts.get("validation")
 
     def of_label(place: int, found: np.ndarray) -> float:
         known = ~np.isnan(side.labels[:, place])
         label, probability = side.labels[known, place], found[known, place]
         weights = None if side.weights is None else side.weights[known]
+        if lifts is not None:
+            weights = np.where(label > 0, lifts[known], 1.0) * (1.0 if weights is None else weights)
         if metric == "log_loss":
             return -judged.log_loss(label, probability, weights)
         if metric == "grouped_auc" and side.groups is not None:
@@ -226,7 +258,13 @@ def _chooser(metric: str, data: Encoded) -> Callable[[Ranker], float]:
 
     def choose(ranker: Ranker) -> float:
         said = Predictor(ranker, data.encoder, classes=data.classes)
-        found = said.probabilities(said.logits(features))
+        logits = said.logits(features)
+        if looked is not None:
+            device = looked.tenths.device
+            asked = (torch.from_numpy(one).to(device) for one in (logits, data.places["validation"]))
+            with torch.no_grad():
+                logits = looked(*asked).cpu().numpy()
+        found = said.probabilities(logits)
         if data.classes:
             return -judged.class_log_loss(side.labels[:, 0].astype(np.int64), found)
         return float(np.mean([of_label(place, found) for place in range(found.shape[1])]))
@@ -284,12 +322,26 @@ def _worth(outputs: tuple[str, ...]) -> np.ndarray | None:
         return None
 
 
+def _biased(encoder: FeatureEncoder, found: Propensities | None) -> list[str]:
+    """What a reader of the figures has to know where clicks depend on positions."""
+    served = encoder.config.position_served
+    if served is not None:
+        where = f"as if shown at {encoder.config.position} {served:g}"
+        return [f"rows are asked about {where}; the labels they are judged by depend on where they were shown"]
+    if found is None:
+        return []
+    parts = [f"{at:g}: {share:.3f}" for at, share in zip(found.positions, found.examined, strict=True)][:10]
+    told = [f"looked at, by {found.config.position}: {', '.join(parts)}"] if parts else []
+    how = "what is looked at is learned beside the ranker" if found.config.joint else "positives are weighed by propensity"
+    return [*told, f"{how}; the labels of the test side are as they were seen"]
+
+
 def _weighed(validation: np.ndarray, test: np.ndarray, data: Encoded) -> dict[str, Any] | None:
     """What each weighting of several labels gives, chosen on validation."""
     rows = data.rows
     if data.classes or len(rows.outputs) < 2 or not len(rows.validation):
         return None
-    sides = {"validation": asked(rows.validation, validation), "test": asked(rows.test, test)}
+    sides = {"validation": side_of(rows.validation, validation), "test": side_of(rows.test, test)}
     return weigh(sides, rows.outputs).to_dict()
 
 

@@ -38,7 +38,7 @@ from tastemaker.data.splits import Split, split, tie_sensitive
 from tastemaker.errors import ConfigError
 from tastemaker.evaluate.report import Report
 from tastemaker.evaluate.significance import compare
-from tastemaker.experiment import baselines, fit, snapshot, warm
+from tastemaker.experiment import baselines, fit, snapshot, stacking, warm
 from tastemaker.experiment.config import Config
 from tastemaker.experiment.folder import CHECKPOINT, CONFIG, peak_memory_mb, placed, state_of, write_whole
 from tastemaker.experiment.judge import Judge, recoded
@@ -260,6 +260,7 @@ def _train(
     on_record: OnRecord | None,
 ) -> _Trained:
     """Trains with the validation metric after each epoch; then, if asked, again on train + validation."""
+    stacking.check(model, judge.can_choose)
     solved, notes, parts = fit.is_solved(model), [], judge.split
     choose = judge.chooser() if judge.can_choose else None
     if choose is None:
@@ -274,10 +275,18 @@ def _train(
     else:
         began = time.perf_counter()
         for record in fit.fit(
-            model, parts.train, config.train, validate=choose, checkpoint=folder / CHECKPOINT, resume=resuming
+            model,
+            parts.train,
+            config.train,
+            catalogue=judge.dataset.catalogue,
+            validate=choose,
+            checkpoint=folder / CHECKPOINT,
+            resume=resuming,
         ):
             _pass_on(record, judge, writers, on_record)
+        stacking.learn(model, judge)
         seconds, epochs = time.perf_counter() - began, None
+    notes.extend(stacking.notes(model))
     if not solved and prepared is None:
         state = state_of(folder / CHECKPOINT)
         epochs, seconds = state["best_epoch"] or state["epoch"], state["seconds"]
@@ -292,12 +301,13 @@ def _train(
     again = "" if solved else f" for {epochs} epochs, as many as were best on validation"
     notes.append(f"the tested model was trained again on train + validation{again}")
     logger.info("training again on train + validation%s", again)
-    (model, _), learned = _first(config, judge.dataset), parts.refit
+    earlier, (model, _), learned = model, _first(config, judge.dataset), parts.refit
     began = time.perf_counter()
     last = config.train if solved else config.train.model_copy(update={"epochs": epochs})
-    for record in fit.fit(model, learned, last, checkpoint=folder / _REFIT, resume=resuming):
+    for record in fit.fit(model, learned, last, catalogue=judge.dataset.catalogue, checkpoint=folder / _REFIT, resume=resuming):
         if on_record:
             on_record(record)
+    stacking.pass_on(earlier, model)
     seconds += time.perf_counter() - began if solved else state_of(folder / _REFIT)["seconds"]
     return _Trained(model, learned, True, epochs, seconds, validation, notes)
 

@@ -16,6 +16,7 @@ from tastemaker.experiment.blending import Blended, blend
 from tastemaker.experiment.candidates import CANDIDATES, IMPERSONAL, Candidate, Look
 from tastemaker.experiment.config import BASELINES, Config
 from tastemaker.experiment.space import default_space, drawn
+from tastemaker.experiment.stacking import learns
 from tastemaker.experiment.trial import Material, Trial
 from tastemaker.log import logger
 from tastemaker.train.config import TrainConfig
@@ -239,7 +240,9 @@ class Search:
         if found is None:
             return
         self.blended = found
-        parts = {part.model: part.weight for part in found.model.config.parts}
+        parts: dict[str, Any] = {part.model: part.weight for part in found.model.config.parts}
+        if learns(found.model):
+            parts = dict.fromkeys(parts, "learned") | {"gate": found.model.config.gate}
         why = f"the best of {found.tried} blends"
         self._note(Tried("blend", parts, found.metric, found.spread, time.monotonic() - begun, None, why))
 

@@ -17,6 +17,7 @@ from tastemaker.data.splits import SplitConfig
 from tastemaker.errors import ConfigError
 from tastemaker.experiment.config import EvaluateSection
 from tastemaker.experiment.sections import Sections, check_sections
+from tastemaker.recommend.objective import Objective, parse_objectives
 from tastemaker.resolve import model_class, ranker_class
 from tastemaker.settings import Settings, expand
 from tastemaker.train.config import TrainConfig
@@ -62,6 +63,8 @@ class StageConfig(Sections):
     ranker: Settings
     train: RowTrainConfig
     evaluate: StageEvaluateSection
+    objectives: dict[str, Objective]
+    """what lists are ordered by, for each scenario; the first where none is named"""
     base: Path
     """the folder that relative paths start from"""
     model_name: str = "two_stage"
@@ -73,7 +76,7 @@ class StageConfig(Sections):
         Raises:
             ConfigError: a section or key is unknown (the nearest known one is named), missing, out of range or without effect.
         """
-        check_sections(tree, _SECTIONS)
+        check_sections(tree, (*_SECTIONS, _OBJECTIVES))
         tree = {name: expand(dict(values)) for name, values in tree.items()}
         ranker = tree.get("ranker", {})
         if not isinstance(ranker.get("name"), str):
@@ -86,17 +89,19 @@ class StageConfig(Sections):
             model = model_class(source.model or name)
             model.Config.parse(source.settings, f"sources.{name}.settings")
             TrainConfig.parse(source.train, f"sources.{name}.train")
+        rows = RequestsConfig.parse(tree.get("rows", {}), "rows")
         return cls(
             data=DataConfig.parse(tree.get("data", {}), "data"),
             split=SplitConfig.parse(tree.get("split", {}), "split"),
             sources=sources,
             moments=MomentsConfig.parse(tree.get("moments", {}), "moments"),
-            rows=RequestsConfig.parse(tree.get("rows", {}), "rows"),
+            rows=rows,
             features=FeaturesConfig.parse(tree.get("features", {}), "features"),
             ranker_name=ranker["name"],
             ranker=kind.Config.parse({key: value for key, value in ranker.items() if key != "name"}, "ranker"),
             train=RowTrainConfig.parse(tree.get("train", {}), "train"),
             evaluate=StageEvaluateSection.parse(tree.get("evaluate", {}), "evaluate"),
+            objectives=parse_objectives(tree.get(_OBJECTIVES, {}), rows.outputs),
             base=Path(base).resolve(),
         )
 
@@ -106,8 +111,11 @@ class StageConfig(Sections):
         tree = self._plain(names, _PATHS)
         tree["sources"] = {name: source.model_dump(mode="json", exclude_none=True) for name, source in self.sources.items()}
         tree["ranker"] = {"name": self.ranker_name, **self.ranker.model_dump(mode="json", exclude_none=True)}
+        if self.objectives:
+            tree[_OBJECTIVES] = {name: one.model_dump(mode="json") for name, one in self.objectives.items()}
         return tree
 
 
+_OBJECTIVES = "objectives"
 _SECTIONS = ("data", "split", "sources", "moments", "rows", "features", "ranker", "train", "evaluate")
 _PATHS = {"data": ("events", "items", "users"), "split": ("train", "validation", "test", "negatives")}

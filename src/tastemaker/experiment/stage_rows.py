@@ -12,7 +12,7 @@ from tastemaker.data.interactions import Histories
 from tastemaker.data.requests import Requests, RequestsConfig, at_cuts, at_events
 from tastemaker.data.splits import VALIDATION, Split
 from tastemaker.data.vocabulary import UNKNOWN
-from tastemaker.errors import DataError
+from tastemaker.errors import ConfigError, DataError
 from tastemaker.experiment.stage_config import StageConfig
 from tastemaker.recommend.sources import Pool, batches
 from tastemaker.recommend.stages import Stages
@@ -24,7 +24,7 @@ class Rows:
 
     asked: Asked
     labels: np.ndarray
-    """float32 (rows, 1)"""
+    """float32 (rows, labels)"""
     weights: np.ndarray
     """float32 (rows,)"""
 
@@ -73,12 +73,17 @@ def pools(stages: Stages, requests: Requests, filter_seen: bool) -> list[tuple[n
     return found
 
 
-def made_rows(stages: Stages, requests: Requests, config: StageConfig) -> Rows:
-    """All candidates that something came of, and for each request some of the others, which weigh as many as they stand for."""
+def made_rows(stages: Stages, requests: Requests, config: StageConfig, kinds: tuple[str, ...]) -> Rows:
+    """All candidates that something came of, and for each request some of the others, which weigh as many as they stand for.
+
+    `kinds` are the names of kinds of behaviour, in the order of the interactions.
+    """
     draw = np.random.default_rng(config.train.seed)
     parts, labels, weights = [], [], []
     for rows, pool in pools(stages, requests, config.evaluate.filter_seen):
-        label = hits(pool, requests.truth.take(rows), stages.sources[0].scoring.size)
+        truth, size = requests.truth.take(rows), stages.sources[0].scoring.size
+        of_kinds = [hits(pool, of_kind(truth, kinds, name), size) for name in config.rows.labels]
+        label = np.any(of_kinds, axis=0) if of_kinds else hits(pool, truth, size)
         order = np.lexsort((draw.random(len(pool)), label, pool.owner))  # a request's others first, in a random order
         others = np.bincount(pool.owner[~label], minlength=len(rows))
         begins = np.searchsorted(pool.owner[order], np.arange(len(rows)))
@@ -88,7 +93,7 @@ def made_rows(stages: Stages, requests: Requests, config: StageConfig) -> Rows:
         weight = np.where(label, 1.0, (others / np.maximum(drawn, 1))[pool.owner])[kept]
         some = Pool(pool.items[kept], pool.owner[kept], pool.found[kept])
         parts.append(stages.asked(requests.users[rows], requests.histories.take(rows), requests.at[rows], some))
-        labels.append(label[kept])
+        labels.append(np.stack(of_kinds or [label], axis=1)[kept])
         weights.append(weight)
     found = np.concatenate(labels)
     if not found.any():
@@ -97,7 +102,22 @@ def made_rows(stages: Stages, requests: Requests, config: StageConfig) -> Rows:
             expected="some candidates that were",
             hint="raise sources.NAME.depth",
         )
-    return Rows(Asked.joined(parts), found.astype(np.float32)[:, None], np.concatenate(weights).astype(np.float32))
+    return Rows(Asked.joined(parts), found.astype(np.float32), np.concatenate(weights).astype(np.float32))
+
+
+def of_kind(truth: Histories, kinds: tuple[str, ...], name: str) -> Histories:
+    """The part of what came of requests that is of one kind of behaviour.
+
+    Raises:
+        ConfigError: the data have no such kind.
+    """
+    if name not in kinds:
+        raise ConfigError(
+            f"rows.labels: {name!r}", expected=f"kinds of behaviour, of {', '.join(kinds)}", hint="see data.columns.kind"
+        )
+    mine = truth.values == kinds.index(name)
+    counts = np.concatenate([[0], np.cumsum(mine)])
+    return Histories(truth.items[mine], truth.times[mine], truth.values[mine], counts[truth.offsets])
 
 
 def hits(pool: Pool, truth: Histories, size: int) -> np.ndarray:

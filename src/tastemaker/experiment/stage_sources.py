@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tastemaker.data.interactions import Interactions
-from tastemaker.experiment import baselines, fit
+from tastemaker.experiment import baselines, fit, stacking
 from tastemaker.experiment.folder import state_of
 from tastemaker.experiment.judge import Judge
 from tastemaker.experiment.stage_config import SourceConfig
@@ -40,7 +40,8 @@ class Fitted:
         logger.info("source %s", self.source.name)
         model = fit.build(self.kind, self.settings, judge.dataset.schema, self.train.seed)
         kept = self.checkpoint.with_stem(f"{self.checkpoint.stem}-again")
-        _learn(model, judge.split.refit, self.train, None, kept, resume, on_record)
+        _learn(model, judge, judge.split.refit, self.train, None, kept, resume, on_record)
+        stacking.pass_on(self.source.model, model)
         return Source(self.source.name, Scoring(model.cpu()), self.source.depth)
 
 
@@ -58,7 +59,8 @@ def fitted(
     settings = fit.adapted(kind, asked, train, own.loss)
     model = fit.build(kind, settings, judge.dataset.schema, own.seed)
     own = fit.chosen(model, train, own)
-    _learn(model, train, own, judge.chooser(), checkpoint, resume, on_record)
+    _learn(model, judge, train, own, judge.chooser(), checkpoint, resume, on_record)
+    stacking.learn(model, judge)
     if checkpoint.exists():
         state: dict[str, Any] = state_of(checkpoint)
         own = own.model_copy(update={"epochs": state["best_epoch"] or state["epoch"]})
@@ -67,6 +69,7 @@ def fitted(
 
 def _learn(
     model: Model,
+    judge: Judge,
     interactions: Interactions,
     config: TrainConfig,
     validate: Callable[[Model], float] | None,
@@ -74,6 +77,9 @@ def _learn(
     resume: bool,
     on_record: OnRecord | None,
 ) -> None:
-    for record in fit.fit(model, interactions, config, validate=validate, checkpoint=checkpoint, resume=resume):
+    catalogue = judge.dataset.catalogue
+    for record in fit.fit(
+        model, interactions, config, catalogue=catalogue, validate=validate, checkpoint=checkpoint, resume=resume
+    ):
         if on_record:
             on_record(record)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tastemaker.data.rows import LabelledRows, load_rows
 from tastemaker.errors import ConfigError, UserError
-from tastemaker.evaluate.tradeoffs import Asked, Given, Tradeoffs, multiplier, trade_offs
+from tastemaker.evaluate.tradeoffs import Given, Side, Tradeoffs, multiplier, trade_offs
 from tastemaker.experiment.any_config import read_any
 from tastemaker.experiment.folder import CONFIG
 from tastemaker.experiment.rank_config import RankConfig
@@ -20,12 +20,12 @@ from tastemaker.recommend.predictor import load_predictor
 Combine = Literal["sum", "product"]
 
 
-def asked(side: LabelledRows, probabilities: np.ndarray) -> Asked:
+def side_of(side: LabelledRows, probabilities: np.ndarray) -> Side:
     """A side's rows as trade-offs read them."""
-    return Asked(probabilities, side.labels, side.groups)
+    return Side(probabilities, side.labels, side.groups)
 
 
-def sides_of(folder: Path | str) -> tuple[dict[str, Asked], tuple[str, ...]]:
+def sides_of(folder: Path | str) -> tuple[dict[str, Side], tuple[str, ...]]:
     """The validation and test side of a finished run, and its labels: its rows are read anew and its predictor asked.
 
     Raises:
@@ -45,11 +45,11 @@ def sides_of(folder: Path | str) -> tuple[dict[str, Asked], tuple[str, ...]]:
     for name in ("validation", "test"):
         side = rows.sides[name]
         if len(side):
-            found[name] = asked(side, predictor.probabilities(predictor.logits(predictor.encoder.encode(side.table))))
+            found[name] = side_of(side, predictor.probabilities(predictor.logits(predictor.encoder.encode(side.table))))
     return found, predictor.outputs
 
 
-def weigh(sides: dict[str, Asked], labels: tuple[str, ...], combine: Combine = "sum", k: int | None = None) -> Tradeoffs:
+def weigh(sides: dict[str, Side], labels: tuple[str, ...], combine: Combine = "sum", k: int | None = None) -> Tradeoffs:
     """`trade_offs` by an `Objective`."""
 
     def score(weights: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -59,7 +59,7 @@ def weigh(sides: dict[str, Asked], labels: tuple[str, ...], combine: Combine = "
 
 
 def constrained(
-    sides: dict[str, Asked], labels: tuple[str, ...], maximise: str, floors: dict[str, float], k: int | None = None
+    sides: dict[str, Side], labels: tuple[str, ...], maximise: str, floors: dict[str, float], k: int | None = None
 ) -> tuple[Objective, dict[str, Given]]:
     """The sum of two labels that gives most of one while lists give `floors` of the other on the first side, and what it gives on each side.
 

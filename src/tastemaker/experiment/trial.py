@@ -14,7 +14,7 @@ from torch import Tensor
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.splits import Split
 from tastemaker.errors import DataError
-from tastemaker.experiment import fit
+from tastemaker.experiment import fit, stacking
 from tastemaker.experiment.config import Config
 from tastemaker.experiment.judge import Judge
 from tastemaker.experiment.space import applied
@@ -129,9 +129,11 @@ class Trial:
         return self.model.eval()
 
     def _fitted(self) -> Generator[Record, None, None]:
-        train = self.material.split.train
-        yield from fit.fit(self.model, train, self.config.train, validate=None if self.solved else self._judged)
+        train, catalogue = self.material.split.train, self.material.dataset.catalogue
+        validate = None if self.solved else self._judged
+        yield from fit.fit(self.model, train, self.config.train, catalogue=catalogue, validate=validate)
         if self.solved:
+            stacking.learn(self.model, self.material.judge)
             self._judged(self.model)
 
     def _judged(self, model: Model) -> float:

@@ -25,7 +25,7 @@ from tastemaker.data.features.moments import Asked, Moments
 from tastemaker.data.features.popularity import Tally
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.quality import describe
-from tastemaker.data.requests import Requests
+from tastemaker.data.requests import Requests, kinds_as_values
 from tastemaker.data.schema import RowSchema
 from tastemaker.data.splits import Questions
 from tastemaker.errors import DataError
@@ -39,11 +39,12 @@ from tastemaker.experiment.ledger import Ledger
 from tastemaker.experiment.result import ARTIFACT, MODEL, REPORT, REPORTS, RunResult, plain
 from tastemaker.experiment.run import load_parts
 from tastemaker.experiment.stage_config import StageConfig
-from tastemaker.experiment.stage_rows import Rows, hits, made_requests, made_rows, parted, pools, way
+from tastemaker.experiment.stage_rows import Rows, hits, made_requests, made_rows, of_kind, parted, pools, way
 from tastemaker.experiment.stage_sources import fitted
 from tastemaker.log import logger
 from tastemaker.rankers.base import Ranker
 from tastemaker.recommend import artifact
+from tastemaker.recommend.objective import Objective
 from tastemaker.recommend.predictor import Predictor
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.recommend.sources import batches
@@ -113,7 +114,8 @@ def _run(
     blank = Stages(tuple(one.source for one in found), moments, None, 0)
     learn, choose = parted(requests, config.rows.validation_share, config.train.seed)
     logger.info("requests: %s to learn from, %s to choose by", f"{len(learn):,}", f"{len(choose):,}")
-    rows = made_rows(blank, learn, config)
+    kinds = dataset.interactions.kinds
+    rows = made_rows(blank, learn, config, kinds)
     encoder = FeatureEncoder.fit(moments.table(_some(rows.asked, config.train.seed)), moments.settled(config.features))
     for note in encoder.notes:
         logger.info("field %s", note)
@@ -122,8 +124,8 @@ def _run(
     write_whole(folder / CONFIG, config.to_toml())
 
     ranker, epochs, seconds = _fitted(config, blank, encoder, rows, choose, judge, folder, resuming, on_record)
-    predictor = Predictor(ranker, encoder, calibration=config.train.calibrate)
-    held = made_rows(blank, choose, config)
+    predictor = Predictor(ranker, encoder, calibration=config.train.calibrate, objectives=config.objectives)
+    held = made_rows(blank, choose, config, kinds)
     predictor.calibrate(predictor.logits(moments.features(held.asked, encoder)), held.labels, held.weights)
     if config.rows.refit:
         logger.info("sources learn again from train + validation")
@@ -133,7 +135,10 @@ def _run(
     told = {
         **source,
         "requests": {"learn": len(learn), "choose": len(choose), "at": way(config.rows, parts, dataset.users.size)},
-        "rows": {"learn": len(rows.labels), "positives": int(rows.labels.sum())},
+        "rows": {
+            "learn": len(rows.labels),
+            "positives": dict(zip(config.rows.outputs, rows.labels.sum(axis=0).astype(int).tolist(), strict=True)),
+        },
         "fields": [vars(field) for field in encoder.schema],
     }
     return _judged(
@@ -172,7 +177,7 @@ def _fitted(
     on_record: OnRecord | None,
 ) -> tuple[Ranker, int, float]:
     """The ranker with the weights of its best epoch, by the lists of the requests to choose by."""
-    schema = RowSchema(encoder.schema, ("chosen",))
+    schema = RowSchema(encoder.schema, config.rows.outputs)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
         ranker: Ranker = ranker_class(config.ranker_name)(config.ranker, schema)
@@ -196,9 +201,9 @@ def _fitted(
     _, k = metrics.parse(name)
 
     def value(ranker: Ranker) -> float:
-        said, values = Predictor(ranker, encoder), []
+        asked, values = replace(stages, predictor=Predictor(ranker, encoder, objectives=config.objectives)), []
         for pool, features, truth in held:
-            lists, _ = best_of(pool, said.logits(features)[:, 0], len(truth), k or 1)
+            lists, _ = best_of(pool, asked.worth(asked.said(features)), len(truth), k or 1)
             found, relevant = metrics.hits_of(lists, truth)
             values.append(metrics.per_user([name], found, relevant)[name])
         return float(np.concatenate(values).mean())
@@ -258,6 +263,7 @@ def _judged(
             "test": tests[MODEL].to_dict(),
             "validation": None,
             "retrieval": _retrieval(stages, judge, questions),
+            "tradeoffs": _tradeoffs(stages, judge, questions) if len(config.rows.outputs) > 1 else None,
             "baselines": {
                 name: {"settings": _settings(name, stages), "tried": 1, "validation": None, "test": one.to_dict()}
                 for name, one in tests.items()
@@ -294,6 +300,35 @@ def _settings(name: str, stages: Stages) -> dict[str, Any]:
     """What a source was made with, where it is not the default; nothing for all of them together."""
     found = next((source.model.config for source in stages.sources if source.name == name), None)
     return {} if found is None else found.model_dump(mode="json", exclude_defaults=True)
+
+
+def _tradeoffs(stages: Stages, judge: Judge, questions: Questions) -> dict[str, dict[str, float]]:
+    """What each objective gives each label, on the test side: the validation metric of its lists, asked for what is of that kind alone.
+
+    Besides the objectives that were named there is one of each label alone, which shows the most that there is to have.
+    """
+    assert stages.predictor is not None
+    labels, (_, k) = stages.predictor.outputs, metrics.parse(judge.metric)
+    alone = {f"only {name}": Objective.parse({"weights": {name: 1.0}}) for name in labels}
+    every = {**stages.predictor.objectives, **alone}
+    truths = kinds_as_values(judge.split.test).histories(judge.dataset.users.size).take(questions.users)
+    found: dict[str, dict[str, list[np.ndarray]]] = {name: {label: [] for label in labels} for name in every}
+    for rows in batches(questions.histories.lengths, stages.sources[0].scoring.size):
+        users, past = questions.asked_as[rows], questions.histories.take(rows)
+        pool = stages.pool(users, past, exclude=questions.seen.take(rows) if judge.config.filter_seen else None)
+        asked = stages.asked(users, past, questions.asked_at[rows], pool)
+        said = stages.said(stages.moments.features(asked, stages.predictor.encoder, share=True))
+        for name, objective in every.items():
+            lists, _ = best_of(pool, objective.score(said, labels), len(rows), k or 1)
+            for label in labels:
+                truth = of_kind(truths.take(rows), judge.dataset.interactions.kinds, label)
+                some = np.flatnonzero(truth.lengths)
+                right, relevant = metrics.hits_of(lists[some], truth.take(some))
+                found[name][label].append(metrics.per_user([judge.metric], right, relevant)[judge.metric])
+    return {
+        name: {label: float(np.concatenate(parts).mean()) if sum(map(len, parts)) else 0.0 for label, parts in of.items()}
+        for name, of in found.items()
+    }
 
 
 def _retrieval(stages: Stages, judge: Judge, questions: Questions) -> dict[str, Any]:

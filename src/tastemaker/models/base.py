@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
+import pyarrow as pa
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
@@ -181,6 +182,8 @@ class Model(SizedByData, abc.ABC):
     """The worlds of `data.synthetic` whose right answer the model finds, with its default settings; contract tests hold it to that."""
     needs_history: ClassVar[bool] = True
     """False when a known user is scored from the code alone."""
+    needs_catalogue: ClassVar[bool] = False
+    """True when the model compares what items are, and so has nothing to say without a catalogue."""
 
     def __init__(self, config: Settings, schema: FeatureSchema) -> None:
         super().__init__()
@@ -194,6 +197,15 @@ class Model(SizedByData, abc.ABC):
 
     def observe(self, interactions: Interactions) -> None:
         """Sets buffers that are statistics of the training side, such as a mean; called once before training by gradients."""
+
+    def observe_catalogue(self, catalogue: pa.Table) -> None:
+        """Sets buffers from what the items are: a row per item place (code - 2). Called once before fitting of whatever kind.
+
+        What it sets is saved with the weights, so that nobody who asks the model needs the catalogue.
+
+        Raises:
+            DataError: the model needs a catalogue that this one is not.
+        """
 
     @classmethod
     def defaults(cls, loss: str | None) -> dict[str, Any]:

@@ -1,12 +1,13 @@
-"""Blend: several models asked at once, their scores brought to one scale and added up."""
+"""Blend: several models asked at once, their scores brought to one scale and added up, under given or learned weights."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self, cast
+from typing import Any, Literal, Self, cast
 
+import pyarrow as pa
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from tastemaker.data.interactions import Interactions
@@ -16,6 +17,9 @@ from tastemaker.errors import ConfigError
 from tastemaker.models.base import Model, Query, Solvable
 from tastemaker.resolve import model_class
 from tastemaker.settings import Settings
+
+KNOTS = (0, 3, 15, 63, 255)
+"""History lengths at which a gate has weights of its own; between two they go from one to the other with log(1 + length)."""
 
 
 class Part(Settings):
@@ -47,6 +51,16 @@ class Blend(Model):
     normalisation of Montague & Aslam 2001, "Relevance score normalization for metasearch"). A part that scores all items alike for a
     user says nothing about that user. Each part is fitted on its own; one that is trained by gradients as its own `train` says.
 
+    Weights are given with the parts, or learned on the validation side once the parts are fitted on the training side
+    (`experiment/stacking.py`): stacking, Wolpert 1992, "Stacked generalization". With a gate they depend on how long the history is:
+
+    ```
+    w(length) = Σ φ_k(length) · w_k        φ: hat functions of log(1 + length) that peak at the `KNOTS` and sum to 1
+    ```
+    which is feature-weighted linear stacking (Sill, Takács, Mackey & Lin 2009) with φ as the meta-features. So those with a short history
+    may be told what is popular, those with a long one what their order of things suggests. Deviation from gates that are a softmax over
+    parts: weights need not sum to 1, which keeps the learning convex and lets the blend be more certain of some users than of others.
+
     Known and unseen users are what the parts take them for; so is a user with nothing.
     """
 
@@ -58,6 +72,18 @@ class Blend(Model):
             min_length=1,
             description='such as `[{ model = "ease", weight = 0.6 }, { model = "sasrec", settings = { dim = 32 }, train = { epochs = 9 } }]`',
         )
+        weights: Literal["fixed", "learned"] = Field(
+            "fixed",
+            description='"fixed": those of the parts. "learned": what makes the validation side likeliest, none below 0.',
+        )
+        gate: Literal["none", "length"] = Field(
+            "none", description='Learned weights that depend on how much is known of a user: "length", of the history.'
+        )
+        l2: float = Field(
+            1.0,
+            ge=0,
+            description="Pulls learned weights towards 0, and those of a gate ten times as much towards their neighbours; in units of one user's likelihood.",
+        )
 
         @field_validator("parts")
         @classmethod
@@ -66,12 +92,25 @@ class Blend(Model):
                 part.config  # noqa: B018  (checks it)
             return parts
 
+        @model_validator(mode="after")
+        def _all_have_effect(self) -> Self:
+            if self.weights == "learned":
+                if idle := next((part for part in self.parts if part.weight != 1), None):
+                    raise ValueError(f"no weight of {idle.model!r}: weights are learned")
+            elif self.gate != "none" or self.l2 != 1:
+                raise ValueError('weights = "learned", as a gate and l2 have no effect on fixed ones')
+            return self
+
     solves = ("two_tastes",)
     config: Config
+    learned: Tensor
+    """float32 (knots, parts): weights at each knot, a single row without a gate; (0, 0) until they are learned"""
 
     def __init__(self, config: Config, schema: FeatureSchema, parts: Sequence[Model] | None = None) -> None:
         """`parts` are models that were fitted with the settings of `config`; without them fresh ones are made."""
         super().__init__(config, schema)
+        if config.weights == "learned":
+            self.register_data_buffer("learned", ndim=2)
         self.parts = nn.ModuleList(parts or [self._fresh(part) for part in config.parts])
 
     @property
@@ -101,6 +140,10 @@ class Blend(Model):
         )
         return type(self)(self.config.model_copy(update={"parts": parts}), self.schema, self.models).eval()
 
+    def observe_catalogue(self, catalogue: pa.Table) -> None:
+        for model in self.models:
+            model.observe_catalogue(catalogue)
+
     def solve(self, interactions: Interactions) -> None:
         """Solves the parts one after the other.
 
@@ -118,11 +161,31 @@ class Blend(Model):
         for part in self.models:
             part.forget()
 
+    def standardised(self, query: Query) -> Tensor:
+        """What each part says, on one scale: float32 (parts, batch, num_items)."""
+        return torch.stack([_standardised(model.score(query)) for model in self.models])
+
+    def knots(self, query: Query) -> Tensor:
+        """How much each row of `learned` counts for each user: float32 (batch, knots), rows that sum to 1. Only known items count as history."""
+        lengths = query.known().lengths
+        if self.config.gate == "none":
+            return torch.ones(len(lengths), 1, device=lengths.device)
+        at = torch.tensor(KNOTS, device=lengths.device).log1p()
+        place = lengths.log1p().clamp(max=float(at[-1]))[:, None]
+        below = ((place - at[:-1]) / at.diff()).clamp(0, 1)  # how far each stretch between two knots is behind
+        ends = torch.ones_like(place), torch.zeros_like(place)
+        return torch.cat([ends[0], below], dim=1) - torch.cat([below, ends[1]], dim=1)
+
     def score(self, query: Query, items: Tensor | None = None) -> Tensor:
-        total = sum(
-            part.weight * _standardised(model.score(query)) for part, model in zip(self.config.parts, self.models, strict=True)
-        )
-        assert isinstance(total, Tensor)
+        """As if all weights were 1 until those that are to be learned are."""
+        if self.config.weights == "learned" and len(self.learned):
+            weights = (self.knots(query) @ self.learned).T  # (parts, batch)
+        else:
+            given = torch.tensor([part.weight for part in self.config.parts], device=query.users.device)
+            weights = given[:, None].expand(-1, len(query))
+        total = torch.zeros(len(query), self.schema.num_items, device=query.users.device)
+        for weight, model in zip(weights, self.models, strict=True):
+            total += weight[:, None] * _standardised(model.score(query))
         return total if items is None else total[:, items]
 
 

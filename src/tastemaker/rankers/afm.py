@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tastemaker.data.schema import RowSchema
 from tastemaker.nn.dropout import Dropout
 from tastemaker.nn.fields import FieldVectors, FieldWeights
+from tastemaker.nn.mlp import xavier
 from tastemaker.nn.rows import Rows
 from tastemaker.rankers.base import Ranker
 from tastemaker.settings import Settings
@@ -51,9 +52,9 @@ class AFM(Ranker):
         self.register_buffer("first", first, persistent=False)
         self.register_buffer("second", second, persistent=False)
         self.dropout = Dropout(config.dropout)
-        self.hidden = nn.Linear(config.dim, config.attention)
-        self.weigh = nn.Linear(config.attention, 1, bias=False)
-        self.output = nn.Linear(config.dim, len(schema.outputs), bias=False)
+        self.hidden = xavier(nn.Linear(config.dim, config.attention))
+        self.weigh = xavier(nn.Linear(config.attention, 1, bias=False))
+        self.output = xavier(nn.Linear(config.dim, len(schema.outputs), bias=False))
 
     def forward(self, rows: Rows) -> Tensor:
         pairs = self.dropout(self.pairs(rows))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tastemaker.data.schema import RowSchema
 from tastemaker.nn.fields import FieldVectors
+from tastemaker.nn.mlp import xavier
 from tastemaker.nn.precision import for_products
 from tastemaker.nn.rows import Rows
 from tastemaker.rankers.base import DeepConfig, Ranker
@@ -62,7 +63,7 @@ class AutoInt(Ranker):
             for layer in range(config.layers)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(config.layers if config.layer_norm else 0))
-        self.output = nn.Linear(fields * width, outputs)
+        self.output = xavier(nn.Linear(fields * width, outputs))
         self.deep = config.perceptron(fields * config.dim, outputs) if config.deep else None
 
     def forward(self, rows: Rows) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tastemaker.data.schema import RowSchema
 from tastemaker.nn.crosses import VectorCrossLayers
 from tastemaker.nn.fields import FieldVectors
+from tastemaker.nn.mlp import xavier
 from tastemaker.nn.rows import Rows
 from tastemaker.rankers.base import DeepConfig, Ranker
 
@@ -36,7 +37,7 @@ class DCN(Ranker):
         size = self.vectors.num_fields * config.dim
         self.cross = VectorCrossLayers(size, config.layers)
         self.deep = config.perceptron(size)
-        self.output = nn.Linear(size + config.hidden[-1], len(schema.outputs))
+        self.output = xavier(nn.Linear(size + config.hidden[-1], len(schema.outputs)))
 
     def forward(self, rows: Rows) -> Tensor:
         first = self.vectors(rows).flatten(1)

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from tastemaker.data.schema import RowSchema
 from tastemaker.nn.crosses import CrossLayers
 from tastemaker.nn.fields import FieldVectors
+from tastemaker.nn.mlp import xavier
+from tastemaker.nn.precision import for_products
 from tastemaker.nn.rows import Rows
 from tastemaker.rankers.base import DeepConfig, Ranker
 
@@ -45,11 +47,11 @@ class DCNv2(Ranker):
         self.cross = CrossLayers(size, config.layers, config.rank)
         self.deep = config.perceptron(size)
         width = config.hidden[-1] + (size if config.structure == "parallel" else 0)
-        self.output = nn.Linear(width, len(schema.outputs))
+        self.output = xavier(nn.Linear(width, len(schema.outputs)))
 
     def forward(self, rows: Rows) -> Tensor:
         first = self.vectors(rows).flatten(1)
         crossed = self.cross(first)
         if self.config.structure == "stacked":
             return self.output(self.deep(crossed))
-        return self.output(torch.cat([crossed, self.deep(first)], dim=1))
+        return self.output(torch.cat([for_products(crossed), self.deep(first)], dim=1))

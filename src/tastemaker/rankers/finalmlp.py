@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tastemaker.data.schema import RowSchema
 from tastemaker.errors import ConfigError
 from tastemaker.nn.fields import FieldVectors
-from tastemaker.nn.mlp import mlp
+from tastemaker.nn.mlp import mlp, xavier
 from tastemaker.nn.rows import Rows
 from tastemaker.rankers.base import DeepConfig, Ranker
 
@@ -100,10 +100,10 @@ class _Fusion(nn.Module):
     def __init__(self, first: int, second: int, heads: int, outputs: int) -> None:
         super().__init__()
         self.heads = heads
-        self.linear = nn.Linear(first + second, outputs)
+        self.linear = xavier(nn.Linear(first + second, outputs))
         self.products = nn.Parameter(torch.empty(heads, first // heads, outputs * (second // heads)))
         """W, the outputs side by side"""
-        nn.init.normal_(self.products, std=(2 * heads / (first + second)) ** 0.5)
+        nn.init.normal_(self.products, std=(2 * heads / (first * second + heads)) ** 0.5)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         parts = first.unflatten(1, (self.heads, -1)).transpose(0, 1)  # (heads, rows, part)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tastemaker.data.schema import RowSchema
 from tastemaker.nn.fields import FieldVectors, FieldWeights
+from tastemaker.nn.mlp import xavier
 from tastemaker.nn.precision import for_products
 from tastemaker.nn.rows import Rows
 from tastemaker.rankers.base import DeepConfig, Ranker
@@ -48,7 +49,7 @@ class XDeepFM(Ranker):
         self.linear = FieldWeights(schema, outputs)
         self.vectors = FieldVectors(schema, config.dim, init=config.init)
         self.crossed = _CIN(self.vectors.num_fields, config.maps)
-        self.output = nn.Linear(sum(config.maps), outputs, bias=False)
+        self.output = xavier(nn.Linear(sum(config.maps), outputs, bias=False))
         self.deep = config.perceptron(self.vectors.num_fields * config.dim, outputs)
 
     def forward(self, rows: Rows) -> Tensor:

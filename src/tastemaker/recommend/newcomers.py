@@ -19,42 +19,33 @@ With both, use takes over from content as users come: Σ w = content · 5 / (n +
 
 from __future__ import annotations
 
-import re
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from tastemaker.data.contents import Cells
 from tastemaker.data.interactions import Histories
 from tastemaker.data.vocabulary import FIRST, UNKNOWN
-from tastemaker.nn.similarity import squared_norms, term_weights, weigh
+from tastemaker.nn.contents import rarities, weighed
+from tastemaker.nn.similarity import squared_norms
 from tastemaker.nn.sparse import keep_best
-from tastemaker.recommend.filters.columns import Scalar, scalar_of
 
 NEIGHBOURS = 50
 """Known items that vouch for a newcomer at most, by content and by use each."""
 RECENT = 200
 """Newest events of a user that count as use."""
 
-_TERMS = 1 << 20  # hash buckets: words in the even ones, values of properties in the odd
 _FAINT = 0.05  # a likeness below this says nothing
 _ROWS = 128  # newcomers compared at a time
 _BLOCK = 1 << 24  # cosines held at a time
-_MOST_WORDS = 512
-_SHORT = 64  # text up to here is also a value of its property: a brand, a language
-_BINS = 16
 _SHARPNESS = 5  # likenesses count by this power, so that a twin is not outvoted by many faint resemblances
 _HALF = 0.3  # where the best neighbour is as like as this, neighbours vouch for half of the score
 _USERS = 5.0  # users after whom use and content count alike
 _WITNESSES = 10.0  # shrinkage of likeness in use, in units of its denominator
-_BREATH = 64  # values between pauses
-_WORD = re.compile(r"\w+")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,26 +84,22 @@ class Content:
             embeddings: vectors of the caller's own; those of another length than most are left out.
             pause: called every now and then, for who shares the interpreter with others that are in more of a hurry.
         """
-        cells = _Cells.of(rows, pause)
+        cells = Cells.of(rows, pause)
         edges = cells.edges()
         counts = cells.counts(edges, pause)
-        terms = term_weights(counts, "tfidf")
-        held = np.bincount(counts.indices, minlength=_TERMS)
-        filled = max(int((np.diff(counts.indptr) > 0).sum()), 1)
-        terms[0::2][held[0::2] == 0] = np.log(filled + 0.5)  # a word nobody has makes a newcomer less like everybody
-        terms[1::2][held[1::2] < 2] = 0
-        weighed = _weighed(counts, terms)
+        terms = rarities(counts)
+        known = weighed(counts, terms)
         vectors, codes = _vectors(embeddings or [])
         # With few vectors their mean says more of them than of the space; it counts fully only with many.
         centre = vectors.sum(axis=0) / (len(vectors) + 10)
-        return cls(edges, terms, weighed.T.tocsr(), squared_norms(weighed), centre, _units(vectors - centre), codes)
+        return cls(edges, terms, known.T.tocsr(), squared_norms(known), centre, _units(vectors - centre), codes)
 
     def weights(
         self, rows: Sequence[Mapping[str, Any]], embeddings: Sequence[Sequence[float] | None] | None = None
     ) -> sp.csr_matrix:
         """Weights of the neighbours of newcomers: float32 (newcomers, known), each row on its own and below 1 in sum."""
-        weighed = _weighed(_Cells.of(rows).counts(self.edges), self.terms)
-        blocks = [self._by_terms(weighed[start : start + _ROWS]) for start in range(0, len(rows), _ROWS)]
+        asked = weighed(Cells.of(rows).counts(self.edges), self.terms)
+        blocks = [self._by_terms(asked[start : start + _ROWS]) for start in range(0, len(rows), _ROWS)]
         like = sp.vstack(blocks, format="csr") if blocks else sp.csr_matrix((0, len(self.norms)), dtype=np.float32)
         vectors, places = _vectors(embeddings or [], self.units.shape[1])
         if len(places) and len(self.codes):
@@ -121,10 +108,10 @@ class Content:
         best = like.max(axis=1).toarray().ravel()
         return sp.csr_matrix(sp.diags(best / (best + _HALF**_SHARPNESS)) @ _shares(like), dtype=np.float32)
 
-    def _by_terms(self, weighed: sp.csr_matrix) -> sp.csr_matrix:
-        like = (weighed @ self.postings).tocsr()
+    def _by_terms(self, asked: sp.csr_matrix) -> sp.csr_matrix:
+        like = (asked @ self.postings).tocsr()
         rows = np.repeat(np.arange(like.shape[0]), np.diff(like.indptr))
-        like.data /= np.sqrt(squared_norms(weighed)[rows] * self.norms[like.indices])
+        like.data /= np.sqrt(squared_norms(asked)[rows] * self.norms[like.indices])
         return _nearest(like)
 
     def _by_vector(self, like: sp.csr_matrix, units: np.ndarray, places: np.ndarray) -> sp.csr_matrix:
@@ -216,108 +203,6 @@ def _shares(like: sp.csr_matrix) -> sp.csr_matrix:
     """Cells as shares of their row's sum."""
     sums = np.asarray(like.sum(axis=1)).ravel()
     return sp.csr_matrix(sp.diags(1 / np.where(sums > 0, sums, 1)) @ like, dtype=np.float32)
-
-
-@dataclass(frozen=True, eq=False)
-class _Cells:
-    """Rows by property."""
-
-    size: int
-    """rows"""
-    scalars: Mapping[str, tuple[list[int], list[Scalar]]]
-    """of each property the values, elements of lists among them, and the row of each"""
-    numbers: Mapping[str, list[float]]
-    """of each property the numbers that are in no list"""
-
-    @classmethod
-    def of(cls, rows: Iterable[Mapping[str, Any]], pause: Callable[[], object] = lambda: None) -> _Cells:
-        scalars: dict[str, tuple[list[int], list[Scalar]]] = {}
-        numbers: dict[str, list[float]] = {}
-        size = 0
-        for place, row in enumerate(_paced(rows, pause)):
-            size = place + 1
-            for name, value in row.items():
-                several = isinstance(value, list | tuple)
-                for one in value if several else (value,):
-                    scalar = scalar_of(one)
-                    if scalar is None:
-                        continue
-                    held = scalars.get(name)
-                    if held is None:
-                        held = scalars[name] = ([], [])
-                    held[0].append(place)
-                    held[1].append(scalar)
-                    if not several and type(scalar) is float:
-                        numbers.setdefault(name, []).append(scalar)
-        return cls(size, scalars, numbers)
-
-    def edges(self) -> dict[str, np.ndarray]:
-        """Edges of equally filled bins for each property that is a number anywhere; every second one is a bin of the overlap."""
-        shares = np.linspace(0, 1, 2 * _BINS + 1)[1:-1]
-        return {name: np.quantile(values, shares, method="nearest") for name, values in self.numbers.items()}
-
-    def counts(self, edges: Mapping[str, np.ndarray], pause: Callable[[], object] = lambda: None) -> sp.csr_matrix:
-        """How often each term occurs in each row: float32 (rows, terms). A value's terms are made once, however many rows have it."""
-        rows, columns = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-        buckets: dict[str, int] = {}
-        for name, (places, scalars) in self.scalars.items():
-            at = np.array(places)
-            numeric = np.fromiter((isinstance(one, float) for one in _paced(scalars, pause)), bool, len(scalars))
-            if name in edges and numeric.any():
-                bins = np.searchsorted(edges[name], np.array([one for one in scalars if isinstance(one, float)]), side="right")
-                for marks, bin_ in (("\0\0", bins // 2), ("\0\0\0", (bins + 1) // 2)):
-                    named = np.array([_bucket(f"{name}{marks}{place}", 1) for place in range(_BINS + 1)])
-                    rows.append(at[numeric])
-                    columns.append(named[bin_])
-            worded = [one for one in _paced(scalars, pause) if not isinstance(one, float)]
-            distinct = dict.fromkeys(worded)
-            terms = [_terms(name, one, buckets) for one in _paced(distinct, pause)]
-            codes = dict(zip(distinct, range(len(distinct)), strict=True))
-            which = np.fromiter(map(codes.__getitem__, worded), np.int64, len(worded))
-            lengths = np.fromiter(map(len, terms), np.int64, len(terms))
-            flat = np.fromiter(chain.from_iterable(terms), np.int64, lengths.sum())
-            each = lengths[which]
-            starts = np.repeat((np.cumsum(lengths) - lengths)[which] - (np.cumsum(each) - each), each)
-            rows.append(np.repeat(at[~numeric], each))
-            columns.append(flat[starts + np.arange(len(starts))])
-        row, column = np.concatenate(rows), np.concatenate(columns)
-        matrix = sp.csr_matrix((np.ones(len(row), np.float32), (row, column)), shape=(self.size, _TERMS))
-        matrix.sum_duplicates()
-        return matrix
-
-
-def _paced(values: Iterable[T], pause: Callable[[], object]) -> Iterator[T]:
-    """The values, with a pause after some of them."""
-    for place, one in enumerate(values):
-        if place % _BREATH == _BREATH - 1:
-            pause()
-        yield one
-
-
-def _terms(name: str, value: str | bool, buckets: dict[str, int]) -> list[int]:
-    """Columns of the terms of a value that is no number: its words, and where it is short or a flag the value itself.
-
-    `buckets` remembers those of words.
-    """
-    if isinstance(value, bool):
-        return [_bucket(f"{name}\0\0{value}", 1)]
-    words = _WORD.findall(value.lower())[:_MOST_WORDS]
-    for word in words:
-        if word not in buckets:
-            buckets[word] = _bucket(word, 0)
-    found = [buckets[word] for word in words]
-    return [*found, _bucket(f"{name}\0{value}", 1)] if len(value) <= _SHORT else found
-
-
-def _bucket(text: str, kind: int) -> int:
-    """The column of a term; a word holds no NUL, so no value is taken for one."""
-    return 2 * (zlib.crc32(text.encode(errors="surrogatepass")) % (_TERMS // 2)) + kind
-
-
-def _weighed(counts: sp.csr_matrix, terms: np.ndarray) -> sp.csr_matrix:
-    weighed = weigh(counts, terms, "tfidf", 0.0)
-    weighed.eliminate_zeros()
-    return weighed
 
 
 def _vectors(given: Sequence[Sequence[float] | None], dim: int | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
@@ -97,3 +97,31 @@ class Objective(Settings):
             scores, reach = np.log(np.maximum(found, LEAST)) @ weights, -np.log(LEAST) * np.abs(weights).sum()
         below = (found < floors).any(axis=1)
         return np.where(below, scores - 2 * reach - 1, scores)
+
+    def logarithmic(self, probabilities: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+        """`score` on a scale on which adding log f makes an item worth f times as much, float64 (rows,): the order is the same.
+
+        A sum of weights of 0 or more becomes its logarithm, a product is one already. A sum with costs or with floors has no such scale and stays
+        as it is.
+        """
+        found = self.score(probabilities, labels)
+        plain = self.combine == "sum" and not self.floors and min(self.weights.values()) >= 0
+        return np.log(np.maximum(found, LEAST)) if plain else found
+
+
+def parse_objectives(
+    tree: Mapping[str, Any], labels: Sequence[str] | None, section: str = "objectives"
+) -> dict[str, Objective]:
+    """The `[objectives.NAME]` sections of a config; `labels` are those that may be named, None for any.
+
+    Raises:
+        ConfigError: one is no section, or names an unknown label.
+    """
+    found = {}
+    for name, values in tree.items():
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"{section}.{name} = {values!r}", expected=f"a section [{section}.{name}]")
+        found[name] = Objective.parse(values, f"{section}.{name}")
+        if labels is not None:
+            found[name].check(labels)
+    return found

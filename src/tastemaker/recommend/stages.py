@@ -54,8 +54,9 @@ class Stages:
         at: np.ndarray | int | None = None,
         exclude: Histories | None = None,
         allowed: np.ndarray | None = None,
+        scenario: str | None = None,
     ) -> Candidates:
-        """The `k` best candidates of each user: what the ranker says of what the sources find. Scores are log odds.
+        """The `k` best candidates of each user: what the ranker says of what the sources find.
 
         Args:
             users: int (n,): user codes.
@@ -64,6 +65,7 @@ class Stages:
             at: µs since 1970 UTC, the moment of each request or of all; None: the end of the data.
             exclude: item codes that may not be returned, a row per user.
             allowed: the only item codes that may be returned; None allows all.
+            scenario: whose objective orders the lists; None: the first one's.
         """
         at = np.broadcast_to(np.asarray(self.as_of if at is None else at, np.int64), len(users))
         codes = np.zeros((len(users), k), np.int32)
@@ -71,7 +73,7 @@ class Stages:
         for rows in batches(histories.lengths, self.sources[0].scoring.size):
             past, banned = histories.take(rows), None if exclude is None else exclude.take(rows)
             pool = self.pool(users[rows], past, exclude=banned, allowed=allowed)
-            said = self.ranked(self.asked(users[rows], past, at[rows], pool))
+            said = self.ranked(self.asked(users[rows], past, at[rows], pool), scenario)
             codes[rows], scores[rows] = best_of(pool, said, len(rows), k)
         return Candidates(codes, scores)
 
@@ -95,17 +97,29 @@ class Stages:
         }
         return Asked(users, at, histories, pool.items, pool.owner, scores)
 
-    def ranked(self, asked: Asked) -> np.ndarray:
-        """The score of each candidate, float32 (rows,): log odds of the calibrated probability, or the sum of the sources' opinions."""
+    def ranked(self, asked: Asked, scenario: str | None = None) -> np.ndarray:
+        """The score of each candidate, float32 (rows,): see `worth`; without a ranker the sum of the sources' opinions."""
         if self.predictor is None:
             return np.asarray(np.sum([asked.scores[source.name] for source in self.sources], axis=0, dtype=np.float32))
-        return self.judged(self.moments.features(asked, self.predictor.encoder, share=True))
+        return self.worth(self.said(self.moments.features(asked, self.predictor.encoder, share=True)), scenario)
 
-    def judged(self, features: Features) -> np.ndarray:
-        """What the ranker says of encoded rows, float32 (rows,): log odds of the calibrated probability."""
+    def said(self, features: Features) -> np.ndarray:
+        """What the ranker says of encoded rows, float64 (rows, labels): calibrated probabilities."""
         assert self.predictor is not None
-        said = self.predictor.probabilities(self.predictor.logits(features))[:, 0].clip(_LEAST, 1 - _LEAST)
-        return np.log(said / (1 - said)).astype(np.float32)
+        return self.predictor.probabilities(self.predictor.logits(features))
+
+    def worth(self, probabilities: np.ndarray, scenario: str | None = None) -> np.ndarray:
+        """What lists are ordered by, float32 (rows,): the objective of a scenario on a logarithmic scale, or of a lone label its log odds.
+
+        A scenario without an objective of its name has the first one.
+        """
+        assert self.predictor is not None
+        objectives = self.predictor.objectives
+        if not objectives and probabilities.shape[1] == 1:
+            lone = probabilities[:, 0].clip(_LEAST, 1 - _LEAST)
+            return np.log(lone / (1 - lone)).astype(np.float32)
+        _, objective = self.predictor.objective(scenario if scenario in objectives else None)
+        return objective.logarithmic(probabilities, self.predictor.outputs).astype(np.float32)
 
 
 def best_of(pool: Pool, scores: np.ndarray, requests: int, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -191,8 +191,11 @@ class TwoStage:
             features = self.features(rows, stages, now)
             made = time.perf_counter()
             with torch.inference_mode():
-                said = stages.judged(features)
-            if not np.isfinite(said).all():
+                said = stages.said(features)
+            bounds = np.cumsum([0, *(len(row.staged.codes) for row in rows if row.staged is not None)])
+            parts = zip(rows, bounds, bounds[1:], strict=False)
+            scores = [stages.worth(said[first:behind], row.request.scenario) for row, first, behind in parts]
+            if not all(np.isfinite(one).all() for one in scores):
                 raise ArithmeticError("scores that are not finite")
         except Exception as error:  # whatever a ranker may raise: the candidates are there
             if len(rows) > 1:
@@ -204,14 +207,11 @@ class TwoStage:
             logger.error("the ranker failed: %s", type(error).__name__, exc_info=error)
             self._left_out(rows, "ranker", "ranker", "failed")
             return False
-        start = 0
-        for row in rows:
+        for row, own, first, behind in zip(rows, scores, bounds, bounds[1:], strict=False):
             assert row.staged is not None
-            stop = start + len(row.staged.codes)
-            row.staged.scores, row.staged.ranked = said[start:stop], True
+            row.staged.scores, row.staged.ranked = own, True
             if self.keeps_rows:
-                row.staged.features = features.take(np.arange(start, stop))
-            start = stop
+                row.staged.features = features.take(np.arange(first, behind))
         self.watch("features", made - began)
         self.watch("rank", time.perf_counter() - made)
         return True

@@ -38,6 +38,9 @@ class LazyAdam(torch.optim.Adam):
     `weight_decay` is the L2 gradient, of touched rows alone.
     """
 
+    def __init__(self, parameters: Any, **options: Any) -> None:
+        super().__init__(parameters, fused=True, **options)
+
     def step(self, closure: Any = None) -> Any:
         """One step; sparse gradients must be of two-dimensional tables."""
         held = []

@@ -8,13 +8,19 @@ With logits s (rows,), labels y (rows,), weights w (rows,), all 1 unless given, 
 | `focal`       | -α_y (1 - σ(z))^γ log σ(z)                                         | rows, by w                 | Lin et al. 2017, eq. 5              |
 | `classes`     | log Σ_c e^{s_c} - s_y, logits (rows, C)                            | rows, by w                 | Bridle 1990                         |
 | `pairwise`    | log(1 + e^{s_j - s_i}) where y_i > y_j in one group                | such pairs, by w_i w_j     | Burges et al. 2005, RankNet         |
-| `listwise`    | log Σ_j e^{s_j} - Σ_j t_j s_j, t the labels as shares of the group | groups with unequal labels | Cao et al. 2007, ListNet            |
+| `listwise`    | log Σ_j e^{s_j} - Σ_j t_j s_j, t the labels as shares of the group | such groups, by Σ_j w_j t_j | Cao et al. 2007, ListNet            |
 | `lambda_rank` | `pairwise` times the change of NDCG if i and j changed places      | groups with unequal labels | Burges et al. 2006; Burges 2010     |
 
 The first three ask for the right probability of each row, whose sigmoid or softmax can be read as one. The last three ask for the
 right order within each group, such as the rows of a user or of a list shown; they do not change when all logits of a group move by
 the same amount, so they need calibration before they are read as probabilities (`nn.calibration`). `groups` are int (rows,), any
 numbers; rows of a group need not be adjacent. What has nothing to say - no rows, no weight, no group with unequal labels - costs 0.
+
+Where positives are seen with a probability θ only (`data.propensity`), the last three weigh them by 1 / θ, so that a seen one stands for those that were not (Joachims
+et al. 2017, eq. 5, there for the sum of ranks), and, but for `lambda_rank`, divide by the sum of weights (self-normalised: Swaminathan & Joachims 2015). `bce`
+then has labels y / θ, which may be above 1: its mean is that of rows whose every wish is known (Saito et al. 2020, "Unbiased recommender learning from
+missing-not-at-random implicit feedback", eq. 9). It has no lower bound for a row that is told by heart, which clipped propensities, many rows alike and early stopping
+keep it from; losses of groups have one.
 """
 
 from __future__ import annotations
@@ -28,7 +34,7 @@ from torch import Tensor
 
 
 def bce(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Binary cross-entropy; labels in 0…1, a share where a row stands for many."""
+    """Binary cross-entropy; labels in 0…1, a share where a row stands for many, or above 1 where it stands for some that were not seen."""
     return _mean(F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="none"), weights)
 
 
@@ -63,13 +69,21 @@ def pairwise(logits: Tensor, labels: Tensor, groups: Tensor, weights: Tensor | N
     return _mean(F.softplus(logits[worse] - logits[better]), pair_weights)
 
 
-def listwise(logits: Tensor, labels: Tensor, groups: Tensor, *, target: Literal["share", "softmax"] = "share") -> Tensor:
+def listwise(
+    logits: Tensor,
+    labels: Tensor,
+    groups: Tensor,
+    weights: Tensor | None = None,
+    *,
+    target: Literal["share", "softmax"] = "share",
+) -> Tensor:
     """ListNet's top-one loss: the softmax of a group's logits should be that of its labels.
 
     Args:
         logits: (rows,).
         labels: (rows,), for "share" not negative.
         groups: int (rows,).
+        weights: (rows,): what each row's share of the labels counts.
         target: "share": a label over the sum of its group's, so that rows of label 0 are wanted nowhere, the softmax cross-entropy
             in use for clicks (Bruch et al. 2019); "softmax": e^label over the sum of its group's, as in the paper, for grades.
     """
@@ -80,16 +94,21 @@ def listwise(logits: Tensor, labels: Tensor, groups: Tensor, *, target: Literal[
         wanted = _log_softmax(labels, place, count).exp()
     else:
         wanted = labels / _sums(labels, place, count).clamp_min(torch.finfo(labels.dtype).tiny)[place]
+    if weights is not None:
+        wanted = wanted * weights
     each = -_sums(wanted * _log_softmax(logits, place, count), place, count)
-    return _mean(each[unequal], None)
+    if weights is None:
+        return _mean(each[unequal], None)
+    each, counts = each[unequal], _sums(wanted, place, count)[unequal]
+    return each.sum() / counts.sum().clamp_min(torch.finfo(each.dtype).tiny)
 
 
-def lambda_rank(logits: Tensor, labels: Tensor, groups: Tensor) -> Tensor:
+def lambda_rank(logits: Tensor, labels: Tensor, groups: Tensor, weights: Tensor | None = None) -> Tensor:
     """RankNet's pairs, each weighed by how much NDCG of the group would change if both rows changed places.
 
     Gains are 2^label - 1, discounts 1 / log2(place + 1), places those of the current logits over the whole group, equal ones in the
     order of rows; they carry no gradient. The weights change with the order, so the loss can rise when the order betters: judge by
-    the metric. Source: Burges, Ragno & Le 2006; the loss behind the gradients is that of Burges 2010, §4.
+    the metric. A pair counts the product of its `weights` (rows,) more. Source: Burges, Ragno & Le 2006; the loss behind the gradients is that of Burges 2010, §4.
     """
     better, worse = _pairs(labels, groups)
     place, count = _places(groups)
@@ -97,6 +116,8 @@ def lambda_rank(logits: Tensor, labels: Tensor, groups: Tensor) -> Tensor:
     discounts = _discounts(logits.detach(), place, count)
     ideal = _sums(gains * _discounts(labels, place, count), place, count)
     change = (gains[better] - gains[worse]) * (discounts[better] - discounts[worse]).abs() / ideal[place[better]]
+    if weights is not None:
+        change = change * weights[better] * weights[worse]
     total = (F.softplus(logits[worse] - logits[better]) * change).sum()
     return total / torch.bincount(place[better], minlength=count).count_nonzero().clamp_min(1)
 

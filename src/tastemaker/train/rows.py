@@ -20,6 +20,7 @@ from tastemaker.rankers.base import Ranker
 from tastemaker.train import row_losses
 from tastemaker.train.config import LoopConfig, Precision
 from tastemaker.train.devices import pick_device, pick_dtype
+from tastemaker.train.examination import Examination
 from tastemaker.train.loop import Record, epochs
 from tastemaker.train.optim import LazyAdam
 from tastemaker.train.task_weights import GradNorm, Uncertainty, Weighed, Weighting
@@ -93,14 +94,20 @@ class RowBatch:
     """float32 (rows,)"""
     groups: Tensor | None
     """int64 (rows,)"""
+    lifts: Tensor | None = None
+    """float32 (rows,): what a positive counts, 1 / its propensity"""
+    places: Tensor | None = None
+    """int64 (rows,): the position's place, where what is looked at is learned"""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def to(self, device: torch.device) -> RowBatch:
         """The same batch on a device."""
-        weights, groups = (None if part is None else part.to(device) for part in (self.weights, self.groups))
-        return RowBatch(self.rows.to(device), self.labels.to(device), weights, groups)
+        parts = (self.weights, self.groups, self.lifts, self.places)
+        return RowBatch(
+            self.rows.to(device), self.labels.to(device), *(None if part is None else part.to(device) for part in parts)
+        )
 
 
 class RowLoader:
@@ -112,10 +119,13 @@ class RowLoader:
         labels: np.ndarray,
         weights: np.ndarray | None = None,
         groups: np.ndarray | None = None,
+        lifts: np.ndarray | None = None,
+        places: np.ndarray | None = None,
         *,
         together: bool = False,
     ) -> None:
         self.features, self.labels, self.weights, self.groups = features, labels, weights, groups
+        self.lifts, self.places = lifts, places
         self.together, self.num_targets = together and groups is not None, len(labels)
 
     def epoch(self, number: int, seed: int, batch_targets: int) -> Iterator[RowBatch]:
@@ -135,8 +145,10 @@ class RowLoader:
             yield RowBatch(
                 Rows.of(self.features.take(part)),
                 torch.from_numpy(self.labels[part]),
-                None if self.weights is None else torch.from_numpy(self.weights[part]),
-                None if self.groups is None else torch.from_numpy(self.groups[part]),
+                *(
+                    None if one is None else torch.from_numpy(one[part])
+                    for one in (self.weights, self.groups, self.lifts, self.places)
+                ),
             )
 
 
@@ -145,6 +157,7 @@ def train_rows(
     loader: RowLoader,
     config: RowTrainConfig,
     *,
+    examination: Examination | None = None,
     validate: Callable[[Ranker], float] | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
@@ -154,6 +167,7 @@ def train_rows(
     Args:
         loader: the training rows; losses of groups need those of a group `together`.
         config: open choices are made here (`config.adapted`).
+        examination: learned beside the ranker, of the loader's `places`.
         validate: a metric of the ranker on held-out rows, higher is better.
 
     Raises:
@@ -165,6 +179,12 @@ def train_rows(
     if config.loss in row_losses.GROUPED and not loader.together:
         raise DataError(
             f"the loss {config.loss} without groups", expected="data.group: the column that says what was shown together"
+        )
+    if examination is not None and config.loss != "bce":
+        raise ConfigError(f"the loss {config.loss} beside propensity.joint", expected="bce", hint="see train.loss")
+    if loader.lifts is not None and config.loss in ("focal", "classes"):
+        raise ConfigError(
+            f"the loss {config.loss} with propensities", expected=f"bce, {', '.join(row_losses.GROUPED)}", hint="see train.loss"
         )
     for name, column in zip(ranker.schema.outputs, loader.labels.T, strict=False):
         if len(np.unique(column[~np.isnan(column)])) < 2:
@@ -184,20 +204,20 @@ def train_rows(
     ranker.to(device)
     tables = ranker.tables()
     weighting = _weighting(ranker, config)
-    trained = ranker if weighting is None else Weighed(ranker, weighting.to(device))
+    beside = [part.to(device) for part in (weighting, examination) if part is not None]
+    trained = Weighed(ranker, *beside) if beside else ranker
     known = {id(table) for table in tables}
     others = [weight for weight in ranker.parameters() if id(weight) not in known]
     groups: list[dict[str, Any]] = [
         {"params": others, "weight_decay": config.weight_decay},
         {"params": tables, "weight_decay": config.embedding_l2},
     ]
-    if isinstance(weighting, Uncertainty):
-        groups.append({"params": list(weighting.parameters())})
+    groups += [{"params": list(part.parameters())} for part in beside if not isinstance(part, GradNorm)]
     optimizer = LazyAdam(groups, lr=config.learning_rate, betas=config.betas)
     yield from epochs(
         trained,
         loader,
-        _StepLoss(ranker, config, device, weighting, classes=classes),
+        _StepLoss(ranker, config, device, weighting, examination, classes=classes),
         optimizer,
         config,
         device,
@@ -227,16 +247,21 @@ class _StepLoss:
         config: RowTrainConfig,
         device: torch.device,
         weighting: Uncertainty | GradNorm | None = None,
+        examination: Examination | None = None,
         *,
         classes: bool,
     ) -> None:
         self.ranker, self.config, self.weighting, self.classes = ranker, config, weighting, classes
+        self.examination = examination
         self.device, self.dtype = device.type, pick_dtype(config.precision, device)
 
     def __call__(self, batch: RowBatch) -> Tensor:
         with torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             logits = self.ranker(batch.rows)
-        loss, penalty = self._of_labels(logits.float(), batch), self.ranker.penalty()
+        logits = logits.float()
+        if self.examination is not None and batch.places is not None:
+            logits = self.examination(logits, batch.places)
+        loss, penalty = self._of_labels(logits, batch), self.ranker.penalty()
         return loss if penalty is None else loss + penalty
 
     def _of_labels(self, logits: Tensor, batch: RowBatch) -> Tensor:
@@ -257,18 +282,21 @@ class _StepLoss:
 
     def _of_label(self, logits: Tensor, labels: Tensor, batch: RowBatch) -> Tensor | None:
         config, known = self.config, ~labels.isnan()
-        weights, groups = batch.weights, batch.groups
+        weights, groups, lifts = batch.weights, batch.groups, batch.lifts
         if not bool(known.all()):
             if not bool(known.any()):
                 return None
             logits, labels = logits[known], labels[known]
-            weights, groups = (None if part is None else part[known] for part in (weights, groups))
+            weights, groups, lifts = (None if part is None else part[known] for part in (weights, groups, lifts))
         if config.loss == "bce":
-            return row_losses.bce(logits, labels, weights)
+            return row_losses.bce(logits, labels if lifts is None else labels * lifts, weights)
         if config.loss == "focal":
             return row_losses.focal(logits, labels, weights, gamma=config.gamma)
         assert groups is not None
-        return row_losses.BY_NAME[str(config.loss)](logits, labels, groups)
+        if lifts is not None:
+            lifts = torch.where(labels > 0, lifts, 1.0)
+            weights = lifts if weights is None else weights * lifts
+        return row_losses.BY_NAME[str(config.loss)](logits, labels, groups, weights)
 
 
 @torch.no_grad()
@@ -286,6 +314,7 @@ def predict(ranker: Ranker, features: Features, batch_rows: int = 8192) -> np.nd
 def _identity(ranker: Ranker, loader: RowLoader, config: RowTrainConfig) -> str:
     digest = hashlib.sha256(f"{type(ranker).__name__}{ranker.config!r}{ranker.schema!r}".encode())
     digest.update(config.model_copy(update={"epochs": 0, "threads": None, "device": ""}).model_dump_json().encode())
-    for array in (loader.features.codes, loader.labels):
-        digest.update(np.ascontiguousarray(array).tobytes())
+    for array in (loader.features.codes, loader.labels, loader.lifts, loader.places):
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

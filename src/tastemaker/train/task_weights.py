@@ -104,8 +104,8 @@ class GradNorm(nn.Module):
 
 
 class Weighed(nn.Module):
-    """A ranker with the weights that are learned beside it: what a checkpoint holds."""
+    """A ranker with what is learned beside it, such as weights: what a checkpoint holds."""
 
-    def __init__(self, ranker: nn.Module, weighting: nn.Module) -> None:
+    def __init__(self, ranker: nn.Module, *beside: nn.Module) -> None:
         super().__init__()
-        self.ranker, self.weighting = ranker, weighting
+        self.ranker, self.beside = ranker, nn.ModuleList(beside)

@@ -81,6 +81,6 @@ def test_the_clock_stops_training_after_the_steps_asked_for():
 def test_every_model_has_settings_under_its_peers_names():
     for model in fuxictr_ctr.MODELS:
         assert fuxictr_ctr.settings(model, ctr.BARS[model])
-    assert set(deepctr_ctr.MODELS) == set(ctr.BARS) - {"FinalMLP"}
+    assert set(deepctr_ctr.MODELS) == set(ctr.BARS) - {"FFM", "FinalMLP"}
     assert fuxictr_ctr.settings("DCNv2", ctr.BARS["DCNv2"])["parallel_dnn_hidden_units"] == [400, 400, 400]
     assert fuxictr_ctr.settings("FinalMLP", ctr.BARS["FinalMLP"])["mlp2_hidden_units"] == [100]

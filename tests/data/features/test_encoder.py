@@ -249,3 +249,54 @@ def test_a_vector_far_beyond_training_is_cut_off_and_one_of_large_numbers_is_not
     np.testing.assert_allclose(found[0], np.array([300.0, 400.0]) / scale, rtol=1e-6)
     np.testing.assert_allclose(found[1], [8 * 2**0.5, -8 * 2**0.5], rtol=1e-6)
     assert np.isnan(found[2]).tolist() == [True, False] and np.isnan(found[3]).all()
+
+
+@pytest.mark.parametrize("kind", ["category", "number"])
+def test_a_position_is_read_when_learned_from_and_never_when_asked(kind: str, tmp_path: Path) -> None:
+    table = pa.table({"item": ["a", "b", "c", "a"], "rank": pa.array([3, 1, 2, None])})
+    config = FeaturesConfig.parse({"position": "rank", "fields": {"rank": {"kind": kind}}, "crosses": []})
+    encoder = FeatureEncoder.fit(table, config)
+    assert encoder.config.position_served == 1
+    assert encoder.columns == ("item",)
+    encoder.save(tmp_path / "features.arrow")
+    encoder = FeatureEncoder.load(tmp_path / "features.arrow")
+    shown, asked = encoder.encode(table, shown=True), encoder.encode(table)
+    read = [one.codes[:, 1] if kind == "category" else one.numbers[:, 0] for one in (shown, asked)]
+    assert len(np.unique(read[0][:3])) == 3
+    assert (read[0][3] == 0) if kind == "category" else np.isnan(read[0][3])
+    assert (read[1] == read[0][1]).all()
+    for other in (table.drop_columns("rank"), table.set_column(1, "rank", pa.array(["no", "number", "at", "all"]))):
+        again = encoder.encode(other)
+        assert np.array_equal(again.codes, asked.codes) and np.array_equal(again.numbers, asked.numbers)
+    assert len(encoder.encode(table.slice(0, 0))) == 0
+    with pytest.raises(DataError, match="no column 'rank'"):
+        encoder.encode(table.drop_columns("rank"), shown=True)
+
+
+def test_a_cross_with_the_position_is_that_of_the_fixed_one() -> None:
+    table = pa.table({"item": ["a", "b", "a", "b"], "rank": [1, 1, 2, 2]})
+    config = FeaturesConfig.parse({"position": "rank", "position_served": 2, "crosses": [["item", "rank"]]})
+    encoder = FeatureEncoder.fit(table, config)
+    shown, asked = encoder.encode(table, shown=True).codes, encoder.encode(table).codes
+    assert (asked[:2] == shown[2:]).all() and (asked[2:] == shown[2:]).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"position_served": 1.0}, "position where position_served is set"),
+        ({"position": "rank", "leave_out": ["rank"]}, "not in both"),
+        ({"position": "rank", "fields": {"rank": {"kind": "vector"}}}, "a category or number as position"),
+    ],
+)
+def test_positions_that_cannot_be_are_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        FeaturesConfig.parse(settings, "features")
+
+
+def test_a_position_that_is_not_there_is_refused() -> None:
+    table = pa.table({"item": ["a", "b"], "rank": pa.array([None, None], pa.int64())})
+    with pytest.raises(ConfigError, match=r"features.position: no column 'place'"):
+        FeatureEncoder.fit(table, FeaturesConfig.parse({"position": "place"}))
+    with pytest.raises(DataError, match="no position in 'rank'"):
+        FeatureEncoder.fit(table, FeaturesConfig.parse({"position": "rank"}))

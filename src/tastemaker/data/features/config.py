@@ -52,7 +52,13 @@ class FieldConfig(Settings):
 
 
 class FeaturesConfig(Settings):
-    """Which columns are read, and as what. Everything not named is inferred, and the run's folder says how."""
+    """Which columns are read, and as what. Everything not named is inferred, and the run's folder says how.
+
+    With `position` a ranker learns how much of a click is owed to where a row was shown, and is asked as if all rows were shown alike: the "position as a feature" that
+    Guo et al. 2019 ("PAL: a position-bias aware learning framework for CTR prediction in live recommender systems", §3.1) start from. The column is not
+    read when rows are asked about. What is learned of positions is not kept apart from the rest of the ranker, as it is by PAL itself (`propensity.joint`): one that multiplies fields with
+    each other has to have seen things at several positions.
+    """
 
     fields: dict[str, FieldConfig] = Field(default_factory=dict, description="by column name")
     leave_out: tuple[str, ...] = Field((), description="columns that are not read")
@@ -60,6 +66,13 @@ class FeaturesConfig(Settings):
         (), description="category columns whose combinations are categories of their own: [['user', 'weekday']]"
     )
     min_count: Annotated[int, Field(ge=1)] = Field(1, description="the default of every field's min_count; crosses too")
+    position: str | None = Field(
+        None,
+        description="the place at which a row was shown, a number: a field that is learned from, and always position_served when asked",
+    )
+    position_served: float | None = Field(
+        None, description="what position is when asked; default: the lowest of training, the top"
+    )
 
     @model_validator(mode="after")
     def _crosses_differ(self) -> Self:
@@ -68,4 +81,12 @@ class FeaturesConfig(Settings):
                 raise ValueError(f"two or more different columns in a cross, not {list(cross)}")
         if twice := sorted(set(self.fields) & set(self.leave_out)):
             raise ValueError(f"{twice[0]!r} in fields or in leave_out, not in both")
+        if self.position is None and self.position_served is not None:
+            raise ValueError("position where position_served is set")
+        if self.position is not None:
+            if self.position in self.leave_out:
+                raise ValueError(f"{self.position!r} in position or in leave_out, not in both")
+            kind = self.fields[self.position].kind if self.position in self.fields else None
+            if kind not in (None, "category", "number"):
+                raise ValueError(f"a category or number as position, not {kind}")
         return self

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from rich import box
 from rich.table import Table
 
@@ -51,6 +52,8 @@ class FeatureEncoder:
             DataError: a column does not hold what it is said to, or no column is left.
         """
         _check_names(table.column_names, config)
+        if config.position is not None:
+            table, config = _placed(table, config)
         settled: dict[str, FieldConfig] = {}
         fields: dict[str, Field] = {}
         notes, unread = [], list(config.leave_out)
@@ -81,15 +84,21 @@ class FeatureEncoder:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that are read."""
-        return tuple(field.name for field in self.fields if not isinstance(field, Cross))
+        """The columns that are read when asked: `config.position` is not."""
+        return tuple(field.name for field in self.fields if not isinstance(field, Cross) and field.name != self.config.position)
 
-    def encode(self, table: pa.Table) -> Features:
-        """The rows as numbers.
+    def encode(self, table: pa.Table, *, shown: bool = False) -> Features:
+        """The rows as numbers. The position, if there is one, is not read: it is `config.position_served` in every row.
+
+        Args:
+            table: with every column of `columns`.
+            shown: reads the position, as rows were shown: to learn from them, not to ask about them.
 
         Raises:
             DataError: a column is not there, or does not hold what it is said to.
         """
+        if self.config.position is not None:
+            table = _with_position(table, self.config, shown=shown)
         if missing := [name for name in self.columns if name not in table.column_names]:
             raise DataError(
                 f"no column {missing[0]!r} in {', '.join(table.column_names)}",
@@ -206,10 +215,39 @@ class FeatureEncoder:
 def _check_names(names: Sequence[str], config: FeaturesConfig) -> None:
     wanted = [(name, f"features.fields.{name}") for name in config.fields]
     wanted += [(name, "features.leave_out") for name in config.leave_out]
+    wanted += [(config.position, "features.position")] if config.position is not None else []
     wanted += [(name, "features.crosses") for cross in config.crosses for name in cross]
     for name, where in wanted:
         if name not in names:
             raise ConfigError(f"{where}: no column {name!r}", expected=f"one of {', '.join(names)}")
+
+
+def _placed(table: pa.Table, config: FeaturesConfig) -> tuple[pa.Table, FeaturesConfig]:
+    """The table with its positions as numbers, and the config with what they are when asked and of which kind, if it left that open."""
+    name = str(config.position)
+    table = _with_position(table, config, shown=True)
+    found = table[name].drop_null()
+    if not len(found):
+        raise DataError(f"no position in {name!r}", expected="the place at which rows were shown")
+    served = pc.min(found).as_py() if config.position_served is None else config.position_served
+    given = config.fields.get(name, _OPEN)
+    fields = config.fields | {name: given if given.kind else given.model_copy(update={"kind": "category"})}
+    return table, config.model_copy(update={"fields": fields, "position_served": served})
+
+
+def _with_position(table: pa.Table, config: FeaturesConfig, *, shown: bool) -> pa.Table:
+    """The table with a column of positions: as rows were shown, or all the same."""
+    name = str(config.position)
+    there = name in table.column_names
+    if shown and not there:
+        raise DataError(f"no column {name!r} in {', '.join(table.column_names)}", expected="the place at which rows were shown")
+    if shown:
+        found = pa.array(columns.numbers(columns.whole(table[name]), name), from_pandas=True)
+    else:
+        found = pa.array(np.full(len(table), config.position_served, np.float64))
+    if there:
+        return table.set_column(table.column_names.index(name), name, found)
+    return table.append_column(name, found)
 
 
 def _fitted(name: str, column: pa.Array, config: FieldConfig, known: dict[str, Field]) -> Field:

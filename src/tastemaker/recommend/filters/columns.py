@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from tastemaker.data.contents import Scalar, scalar_of
 from tastemaker.recommend.filters.grammar import refused
-from tastemaker.recommend.filters.tree import Scalar
 
 MAX_FIELDS = 256
 """Properties that become columns; of a catalogue with more, those met first."""
@@ -289,18 +289,3 @@ def _distinct(lengths: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.n
     rows = np.repeat(np.arange(len(lengths)), lengths)
     first = np.sort(np.unique(rows * (int(tokens.max(initial=0)) + 1) + tokens, return_index=True)[1])
     return np.bincount(rows[first], minlength=len(lengths)), tokens[first]
-
-
-def scalar_of(value: Any) -> Scalar | None:
-    """A value as text, float or bool; None where it is none of these, NaN included."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, int | float | np.integer | np.floating):
-        try:
-            number = float(value)
-        except OverflowError:
-            number = float("inf") if value > 0 else float("-inf")
-        return None if number != number else number
-    return None

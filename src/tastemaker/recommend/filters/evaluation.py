@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from tastemaker.data.contents import scalar_of
 from tastemaker.recommend.filters import tree as t
-from tastemaker.recommend.filters.columns import LIST, Column, Columns, scalar_of
+from tastemaker.recommend.filters.columns import LIST, Column, Columns
 from tastemaker.recommend.filters.grammar import read, refused
 
 MAX_VALUES = 1000

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Scalar = str | float | bool
+from tastemaker.data.contents import Scalar
+
 Operator = Literal["=", "<", "<=", ">", ">="]
 
 
