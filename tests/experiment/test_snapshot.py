@@ -1,4 +1,3 @@
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -65,28 +64,6 @@ def test_senders_cannot_make_more_kinds_than_a_model_can_tell_apart(store, tmp_p
     assert len(kinds) == snapshot.KINDS + 3
     assert {"buy", "other", "view"} <= kinds
     load_parts(taken.config)
-
-
-def test_properties_of_any_shape_become_columns_of_one_type():
-    items = [
-        Item("a", {"n": 1, "b": True, "t": "x", "m": 1, "l": ["p", 2], "Big": 10**400, "x\0": 1, "o": {"k": 1}}),
-        Item("b", {"n": 2.5, "b": None, "t": None, "m": "one", "l": "q", "big": 7, "item_id": "c", "s": "\ud800"}),
-    ]
-    table = snapshot._table(items)
-    assert table.schema.field("n").type == table.schema.field("Big").type == pa.float64()
-    assert table.to_pylist()[1] == {
-        "item_id": "b",
-        "categories": [],
-        "n": 2.5,
-        "b": None,
-        "t": None,
-        "m": "one",
-        "l": ["q"],
-        "Big": None,
-        "o": None,
-        "s": "?",
-    }
-    assert (table.to_pylist()[0]["m"], table.to_pylist()[0]["o"]) == ("1", '{"k": 1}')
 
 
 def test_a_run_on_a_store_keeps_no_copy_of_it(store, tmp_path):
