@@ -58,11 +58,13 @@ def data() -> Dataset:
             "colour": [COLOURS[one % 3] for one in range(ITEMS)],
             "tags": [[TAGS[one % 5], TAGS[one * 3 % 5]] for one in range(ITEMS)],
             "price": [1.5 * one + 0.25 for one in range(ITEMS)],
+            "size": [str(one % 7) for one in range(ITEMS)],
         },
         users={
             "user_id": [user(one) for one in range(USERS)],
             "age": [18.0 + one for one in range(USERS)],
             "city": [("Rome", "Oslo", "Lima")[one % 3] for one in range(USERS)],
+            "since": [f"20{10 + one % 12}-0{1 + one % 9}-11" for one in range(USERS)],
         },
     )
 
@@ -85,7 +87,8 @@ def stages(names: tuple[str, ...] = ("item_knn", "popularity"), ranker: str = "d
     codes = np.arange(2, dataset.users.size)
     histories = dataset.interactions.histories(dataset.users.size).take(codes)
     asked = blank.asked(codes.astype(np.int32), histories, np.full(len(codes), NOW - DAY), blank.pool(codes, histories))
-    wish = FeaturesConfig.parse({"crosses": [["item.colour", "user.city"]]})
+    fields = {"item.size": {"kind": "number"}, "user.since": {"kind": "time"}}
+    wish = FeaturesConfig.parse({"crosses": [["item.colour", "user.city"]], "fields": fields})
     encoder = FeatureEncoder.fit(made.table(asked), made.settled(wish))
     torch.manual_seed(0)
     kind = ranker_class(ranker)

@@ -102,6 +102,7 @@ class Traffic:
             for one in (*fresh, *draw.choice(self.items, 3).tolist())
         ]
         put.append(Item(self.item(), {"price": "not a number", "tags": "a"}))
+        put.append(Item(self.item(), {"price": 3.0, "size": "12" if draw.random() < 0.5 else "n/a"}))
         put.append(Item(self.item()))
         self.store.put_items(put)
         if draw.random() < 0.3:

@@ -292,6 +292,26 @@ def test_users_are_ranked_for_as_they_are_now(tmp_path: Path) -> None:
         assert column(service, unknown, "user.city")[0] == 0 and np.isnan(column(service, unknown, "user.age")[0])
 
 
+def test_what_cannot_be_read_of_items_and_users_is_missing(tmp_path: Path) -> None:
+    with shop(tmp_path) as service:
+        service.put_items(
+            [
+                ItemBody(item_id="item 0", properties={"price": 7.0, "size": "n/a"}),
+                ItemBody(item_id="item 6", properties={"price": 8.0, "size": "3"}),
+                ItemBody(item_id="item 7", properties={"price": [1], "size": ["x"], "colour": 3, "tags": {"a": 1}}),
+            ]
+        )
+        service.store.put_users([User(shops.user(1), {"since": "long ago"}), User(shops.user(2), {"since": "2015-01-01"})])
+        first, odd = rows_of(service, user_id=shops.user(1), limit=60)
+        assert first.status == "ok"
+        size, price = column(service, odd, "item.size"), column(service, odd, "item.price")
+        at = {name: odd.item_ids.index(name) for name in ("item 0", "item 6", "item 7")}
+        assert np.isnan(size[at["item 0"]]) and np.isnan(price[at["item 0"]])  # of it nothing but the id
+        assert not np.isnan(size[at["item 6"]]) and np.isnan(size[at["item 7"]]) and np.isnan(price[at["item 7"]])
+        two = service.recommend([Recommend(user_id=shops.user(1)), Recommend(user_id=shops.user(2))])
+        assert [answer.status for answer in two if not isinstance(answer, Exception)] == ["ok", "ok"]
+
+
 def test_nothing_of_the_moment_or_later_is_in_a_row(tmp_path: Path) -> None:
     with shop(tmp_path) as service:
         _, before = rows_of(service, user_id=shops.user(1), limit=5)

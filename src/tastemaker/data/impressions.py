@@ -34,7 +34,7 @@ import pyarrow.compute as pc
 from tastemaker.data.features.encoder import FeatureEncoder
 from tastemaker.data.features.moments import Asked, Moments, MomentsConfig
 from tastemaker.data.features.popularity import EVER, AtLeast, Tally
-from tastemaker.data.features.told import item_table, user_table
+from tastemaker.data.features.told import item_table, readable, user_table
 from tastemaker.data.interactions import Histories, Interactions
 from tastemaker.data.properties import item_columns, user_columns
 from tastemaker.data.vocabulary import FIRST, UNKNOWN, Vocabulary
@@ -213,7 +213,11 @@ class Known:
         size = len(moments.items)
         told = [bool(item.properties or item.categories or item.deleted) for item in self.described]
         places = [place if place < size and not own else -1 for place, own in enumerate(told)]
-        catalogue = item_table(moments.catalogue, moments.separators(encoder), self.described, places)
+        separators = moments.separators(encoder)
+        items = readable(
+            self.described, lambda some: moments.readable(encoder, item_table(moments.catalogue, separators, some))
+        )
+        catalogue = item_table(moments.catalogue, separators, items, places)
         columns = catalogue.drop_columns(["item"])
         columns = columns.rename_columns([name.removeprefix("item.") for name in columns.column_names])
         codes = np.arange(moments.items.size, dtype=np.int32)

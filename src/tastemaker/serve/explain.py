@@ -46,7 +46,7 @@ def explain(body: Explain, desk: Desk, view: View, now: int) -> Trace:
     if row.staged is not None and view.stages is not None and row.origin == "model":
         line = ways.line(row.staged, view.size)
         trace.score = float(line[code]) if np.isfinite(line[code]) else None
-        retrieved, ranking = ways.retrieved(row, _unmasked(row, view), desk, view, code), ways.ranked(row.staged, code)
+        retrieved, ranking = ways.retrieved(row, _unmasked(row, view), desk, view, code), ways.ranked(row.staged, view, code)
         if body.features:
             trace.features = ways.features(row, view, code, now)
     else:

@@ -15,8 +15,10 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from tastemaker.data.features.item_side import ItemSide
-from tastemaker.data.features.told import item_table, user_table
+from tastemaker.data.features.told import item_table, readable, user_table
 from tastemaker.data.vocabulary import FIRST
+from tastemaker.errors import DataError
+from tastemaker.log import logger
 from tastemaker.nn.packed import Precision
 from tastemaker.recommend.predictor import Predictor
 from tastemaker.recommend.recommender import Recommender
@@ -82,12 +84,22 @@ class Staging:
                 place if self._lent(item) and place < view.known - FIRST else -1
                 for place, item in zip(places.tolist(), items, strict=True)
             ]
-            moments = stages.moments
-            self._side = self._side.put(
-                encoder, places, item_table(moments.catalogue, moments.separators(encoder), items, rows)
-            )
+            self._side = _put(self._side, stages, places, items, rows)
         self._base, self._changed = view.base, changed
         return self._side
+
+
+def _put(side: ItemSide, stages: Stages, places: np.ndarray, items: list[Item], rows: list[int]) -> ItemSide:
+    """The side with items replaced or appended; of one that cannot be read at all nothing is known but its id."""
+    assert stages.predictor is not None
+    encoder, moments = stages.predictor.encoder, stages.moments
+    separators = moments.separators(encoder)
+    try:
+        return side.put(encoder, places, item_table(moments.catalogue, separators, items, rows))
+    except DataError as error:
+        logger.warning("properties of some items are not read: %s", type(error).__name__)
+        items = readable(items, lambda some: moments.readable(encoder, item_table(moments.catalogue, separators, some)))
+        return side.put(encoder, places, item_table(moments.catalogue, separators, items, rows))
 
 
 def profiles(stages: Stages, told: Sequence[Mapping[str, Any]], users: Sequence[int]) -> pa.Table:

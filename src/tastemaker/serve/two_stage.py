@@ -19,6 +19,8 @@ import torch
 from tastemaker.data.features.encoded import Features
 from tastemaker.data.features.moments import Asked
 from tastemaker.data.interactions import Histories
+from tastemaker.data.vocabulary import UNKNOWN
+from tastemaker.errors import DataError
 from tastemaker.log import logger
 from tastemaker.recommend import policy
 from tastemaker.recommend.sources import Opinion, Pool, Source
@@ -199,6 +201,9 @@ class TwoStage:
             if len(rows) > 1:
                 done = [self._rank([row], stages, now) for row in rows]
                 return all(done)
+            if isinstance(error, DataError) and rows[0].past.profile:  # what was put of the user cannot be read
+                rows[0].past.profile, rows[0].past.known_as = {}, UNKNOWN
+                return self._rank(rows, stages, now)
             logger.error("the ranker failed: %s", type(error).__name__, exc_info=error)
             self._left_out(rows, "ranker", "ranker", "failed")
             return False

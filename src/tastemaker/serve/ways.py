@@ -36,8 +36,9 @@ def retrieved(row: Row, unmasked: Row, desk: Desk, view: View, code: int) -> Ste
     return Step(stage="retrieve", passed=bool(found), detail="; ".join(told))
 
 
-def ranked(staged: Staged, code: int) -> list[Step]:
+def ranked(staged: Staged, view: View, code: int) -> list[Step]:
     """What the ranker made of a candidate; nothing of what is none."""
+    assert view.stages is not None and view.stages.predictor is not None
     place = _place(staged, code)
     if place is None:
         return []

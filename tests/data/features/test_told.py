@@ -6,6 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tastemaker.data.features.told import column_of, item_table, told_of_item, user_table
 from tastemaker.store.base import Item
@@ -57,3 +59,30 @@ def test_users_of_whom_nothing_is_told_are_as_training_knew_them() -> None:
     profiles = pa.table({"user.age": pa.array([20, 30], pa.int32()), "user.city": ["Rome", "Oslo"]})
     found = user_table(profiles, [{}, {"city": "Lima"}, {}], [1, 0, -1])
     assert found.to_pydict() == {"user.age": [30, None, None], "user.city": ["Oslo", "Lima", None]}
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=5) | st.just("\ud800"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=5,
+)
+TYPES = (
+    pa.string(),
+    pa.float64(),
+    pa.int8(),
+    pa.bool_(),
+    pa.list_(pa.string()),
+    pa.list_(pa.float32()),
+    pa.timestamp("us"),
+    pa.date32(),
+)
+
+
+@given(values=st.lists(VALUES, max_size=6), like=st.sampled_from(TYPES), separator=st.none() | st.just("|"))
+def test_whatever_is_told_there_is_a_column(values: list[Any], like: pa.DataType, separator: str | None) -> None:
+    assert len(column_of(values, like, separator)) == len(values)
+
+
+def test_numbers_of_thousands_of_digits_are_missing() -> None:
+    assert column_of([10**5000, 10**400], pa.string()).to_pylist()[0] is None
+    assert column_of([10**5000, 1], pa.float64()).to_pylist() == [None, 1.0]

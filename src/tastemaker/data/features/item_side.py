@@ -100,7 +100,11 @@ class ItemSide:
         return cls(encoder.only(names).encode(catalogue), names, _events(encoder, catalogue["item"]), attributes)
 
     def put(self, encoder: FeatureEncoder, places: np.ndarray, catalogue: pa.Table) -> ItemSide:
-        """With items replaced or, at places from the end on, appended without a gap; `catalogue` holds them in order."""
+        """With items replaced or, at places from the end on, appended without a gap; `catalogue` holds them in order.
+
+        Raises:
+            DataError: a column does not hold what it is said to.
+        """
         more = ItemSide.of(encoder, catalogue.select(self.columns), {})
         order = np.arange(max(len(self), int(places.max(initial=-1)) + 1))
         order[places] = len(self) + np.arange(len(places))

@@ -280,6 +280,13 @@ class Moments:
         read = {field.name: field.separator for field in fields if isinstance(field, Many) and field.separator}
         return found | {name.removeprefix("item."): mark for name, mark in read.items() if name.startswith("item.")}
 
+    def readable(self, encoder: FeatureEncoder | None, catalogue: pa.Table) -> None:
+        """Raises DataError where a column of other items, `item.X`, does not hold what it holds of those here."""
+        for name, one in self.attributes.items():
+            one.over(name, columns.whole(catalogue[f"item.{name}"]))
+        if encoder is not None:
+            encoder.only(catalogue.column_names).encode(catalogue)
+
     @cached_property
     def reads(self) -> int:
         """The newest events of a user that any column depends on."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
 from tastemaker.data.features import columns
+from tastemaker.errors import DataError
 from tastemaker.store.base import Item
 
 _TRUE = {True: "true", False: "false"}
@@ -23,6 +24,16 @@ def column_of(values: Sequence[Any], like: pa.DataType, separator: str | None = 
         like: the type.
         separator: what parts the values of a text column that holds several: lists are written so.
     """
+    try:  # most are what they should be
+        if columns.is_list(like):
+            return pa.array(values, pa.large_list(like.value_type))
+        return pa.array(values, pa.float64() if pa.types.is_floating(like) or pa.types.is_decimal(like) else like)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        return _fitting(values, like, separator)
+
+
+def _fitting(values: Sequence[Any], like: pa.DataType, separator: str | None) -> pa.Array:
+    """The same value by value."""
     if columns.is_list(like):
         inner = like.value_type
         rows = [None if value is None else value if isinstance(value, list | tuple) else [value] for value in values]
@@ -54,15 +65,19 @@ def told_of_item(item: Item, name: str) -> Any:
     return value
 
 
-def item_table(catalogue: pa.Table, separators: Mapping[str, str], items: Sequence[Item], places: Sequence[int]) -> pa.Table:
+def item_table(
+    catalogue: pa.Table, separators: Mapping[str, str], items: Sequence[Item], places: Sequence[int] | None = None
+) -> pa.Table:
     """Rows of some items, in the columns of a catalogue: `item`, and `item.X` each.
 
     Args:
         catalogue: what training knew.
         separators: of text columns that hold several values.
         items: as told now.
-        places: the row of the catalogue that is to serve instead, where nothing was told of the item; -1 where what is told counts.
+        places: the row of the catalogue that is to serve instead, where nothing was told of the item; -1 where what is told counts; None:
+            it always does.
     """
+    places = [-1] * len(items) if places is None else places
     own = [row for row, place in enumerate(places) if place < 0]
     held = pa.array([place for place in places if place >= 0], pa.int64())
     order = [0] * len(items)
@@ -78,6 +93,18 @@ def item_table(catalogue: pa.Table, separators: Mapping[str, str], items: Sequen
             told if len(own) == len(items) else pa.concat_arrays([_as(kept.take(held), told.type), told]).take(pa.array(order))
         )
     return pa.table(found)
+
+
+def readable(items: Sequence[Item], read: Callable[[Sequence[Item]], object]) -> list[Item]:
+    """The items, but of those that `read` refuses with a DataError nothing is known any more but their ids."""
+    try:
+        read(items)
+        return list(items)
+    except DataError:
+        if len(items) == 1:
+            return [Item(items[0].item_id)]
+        half = len(items) // 2
+        return [*readable(items[:half], read), *readable(items[half:], read)]
 
 
 def user_table(profiles: pa.Table, told: Sequence[Mapping[str, Any]], places: Sequence[int]) -> pa.Table:
@@ -108,15 +135,20 @@ def _as(column: pa.Array, like: pa.DataType) -> pa.Array:
 
 
 def _text(value: Any, separator: str | None) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()  # half a surrogate pair is no text
     if isinstance(value, bool):
         return _TRUE[value]
     if isinstance(value, list | tuple):
         return None if separator is None else separator.join(_text(one, None) or "" for one in value)
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value) if isinstance(value, int | float) else json.dumps(value)
+    try:
+        return str(value) if isinstance(value, int | float) else json.dumps(value)
+    except ValueError:  # thousands of digits
+        return None
 
 
 def _integer(value: Any, bits: int) -> int | None:
@@ -137,7 +169,7 @@ def _number(value: Any) -> float | None:
 
 def _moment(value: Any) -> datetime | int | None:
     if isinstance(value, int) and not isinstance(value, bool):
-        return value
+        return value if abs(value) < 1 << 62 else None
     try:
         return datetime.fromisoformat(value).replace(tzinfo=None) if isinstance(value, str) else None
     except ValueError:
