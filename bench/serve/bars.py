@@ -273,6 +273,8 @@ def floor(session: Session) -> list[Row]:
 
 def two_stage(session: Session) -> list[Row]:
     """Some 500 candidates of two sources, ranked by a dcnv2: at 100 requests a second, as many as go, and what each stage takes."""
+    from tastemaker.nn.packed import packs
+
     shop.put_profiles(session.world)
     asked = asks.users(session.world)
     rows = []
@@ -290,6 +292,11 @@ def two_stage(session: Session) -> list[Row]:
         met = report.ok_per_second >= 100 and not report.failed
         rows.append(Row("two stages, 16 clients", told(report, facts), "≥ 100/s", met, facts))
         rows.append(Row("candidates of a request", f"{shop.candidates(session.world):.0f} in the mean"))
+    if packs("bfloat16"):
+        with session.serving("--set", "serve.ranker_precision=bfloat16", artifact=shop.artifact(session.world)) as server:
+            session.warm(server, asked)
+            report, facts = measured(server, asked, rate=100, seconds=session.seconds)
+            rows.append(Row("at 100/s with bfloat16", told(report, facts), facts=facts))
     return rows
 
 

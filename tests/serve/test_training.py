@@ -67,7 +67,7 @@ def _work_and_die(url, job_id, moment):
         registry = Registry(store)
         job = store.job(job_id)
         if moment == "snapshot":
-            snapshot._table = _die
+            snapshot.item_columns = _die
         elif moment == "training":
             fit.fit = _die
         elif moment == "saving":

@@ -128,14 +128,14 @@ def test_boosts_are_log_odds_and_bring_candidates(tmp_path: Path) -> None:
     with shop(tmp_path) as service:
         plain = ask(service, user_id=shops.user(3), limit=10, include=["score"])
         blue = ask(
-            service, user_id=shops.user(3), limit=10, include=["score"], boosts=[Boost(filter="colour = 'blue'", weight=50.0)]
+            service, user_id=shops.user(3), limit=10, include=["score"], boosts=[Boost(filter="colour = 'blue'", weight=1e4)]
         )
         of = {shelf.item_id: shelf.score for shelf in plain.items}
         again = [shelf for shelf in blue.items if shelf.item_id in of]
         assert again
         for shelf in again:
-            more = np.log(50.0) if int(shelf.item_id.split()[1]) % 3 == 2 else 0.0
-            assert shelf.score == pytest.approx((of[shelf.item_id] or 0.0) + more, abs=1e-5)
+            more = np.log(1e4) if int(shelf.item_id.split()[1]) % 3 == 2 else 0.0
+            assert shelf.score == pytest.approx((of[shelf.item_id] or 0.0) + more, abs=1e-4)
         assert sum(int(one.split()[1]) % 3 == 2 for one in ids(blue)) == 10
 
 

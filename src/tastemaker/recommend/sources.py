@@ -60,6 +60,13 @@ class Source:
             other.__dict__["_spread"] = self._spread
         return other
 
+    def prepare(self) -> None:
+        """Computes what the first question would have to wait for."""
+        if isinstance(self.model, RetrievalModel) and self.scoring.vectors is not None:
+            self._spread  # noqa: B018
+        elif not self.model.personal:
+            self.same  # noqa: B018
+
     @cached_property
     def same(self) -> tuple[Tensor, np.ndarray, Tensor, Tensor]:
         """Of a model that says the same to everybody: its scores float32 (size,), the codes of items in their order, mean and deviation."""

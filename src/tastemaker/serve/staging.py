@@ -51,6 +51,11 @@ class Staging:
         if (weights is not None and weights.shape[0]) or sources[0].scoring.newcomers is not None:
             scorings = (Scoring(one.model, weights, like=one.scoring) for one in sources)
             sources = tuple(one.over(scoring) for one, scoring in zip(sources, scorings, strict=True))
+        for source in sources:
+            try:
+                source.prepare()
+            except Exception as error:  # whatever a model may raise: requests do without it
+                logger.error("source %s failed: %s", source.name, type(error).__name__, exc_info=error)
         side = self._current(view, recommender.stages)
         self._laid = self._crowd.laid(view, self._laid)
         encoder = recommender.stages.predictor.encoder
