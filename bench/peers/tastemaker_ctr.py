@@ -5,7 +5,7 @@
 
 The same BARS settings: batch, vectors, perceptron, batch norm, dropout, the L2 on whole tables, the rate divided by ten where validation does not
 rise, and patience. What differs: products in bfloat16 where the processor has them (`--precision float32` for the peers' way), first vectors of
-deviation .01, no clipping.
+deviation .01, no clipping unless `--clip` asks for it.
 """
 
 from __future__ import annotations
@@ -46,12 +46,13 @@ def settings(model: str, given: dict[str, Any], d: int) -> dict[str, Any]:
     return own
 
 
+def extend(parser: Any) -> None:
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
+    parser.add_argument("--clip", type=float, help="largest norm of the gradient, 10 in FuxiCTR; default: no clipping")
+
+
 def main() -> None:
-    arguments = ctr.parse(
-        __doc__,
-        tuple(NAMES),
-        lambda parser: parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto"),
-    )
+    arguments = ctr.parse(__doc__, tuple(NAMES), extend)
     rows, clock = ctr.load(arguments.rows), ctr.Clock(arguments.warmup_steps, arguments.steps)
     with measure.quiet():
         started, more = train(arguments, rows, clock)
@@ -97,6 +98,7 @@ def train(arguments: Any, rows: ctr.Rows, clock: ctr.Clock) -> tuple[float, dict
             "schedule": "plateau",
             "embedding_l2": arguments.settings["regularizer"],
             "precision": arguments.precision,
+            "clip": arguments.clip,
             "seed": arguments.seed,
             "threads": arguments.threads,
         },
@@ -104,6 +106,7 @@ def train(arguments: Any, rows: ctr.Rows, clock: ctr.Clock) -> tuple[float, dict
     )
     more: dict[str, Any] = {
         "precision": arguments.precision,
+        "clip": arguments.clip,
         "parameters": sum(weight.numel() for weight in ranker.parameters()),
     }
     started = time.perf_counter()

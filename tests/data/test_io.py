@@ -58,7 +58,7 @@ def reasons(report):
         "i.csv": GOOD.replace(",", " , "),
         "j.csv": GOOD.encode("utf-16"),
         "k.csv": GOOD.replace("bob", '"bob"') + "\n\n",
-        "l.csv.gz": gzip.compress(GOOD.encode()),
+        "l.csv.gz": gzip.compress(GOOD.encode(), mtime=0),
         "m.csv": GOOD.replace("100", "100.0").replace("150", "1.5e2"),
         "n.csv": GOOD.replace("user_id", "User ID").replace("item_id", "itemId"),
     }.items(),
