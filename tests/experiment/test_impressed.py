@@ -68,7 +68,7 @@ def test_a_ranker_is_trained_on_what_was_shown(folder: Path) -> None:
         {
             "data": {"rows": "rows.parquet", "label": "label.click", "group": "recommendation_id", "time": "at"},
             "split": {"kind": "by_time", "test_share": 0.2, "validation_share": 0.2},
-            "features": {"leave_out": ["source"]},
+            "features": {"position": "position", "leave_out": ["source"]},
             "model": {"name": "lr"},
             "train": {"epochs": 8, "batch_rows": 64, "learning_rate": 0.02, "threads": 1, "device": "cpu"},
         },

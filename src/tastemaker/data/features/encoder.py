@@ -104,7 +104,8 @@ class FeatureEncoder:
                 f"no column {missing[0]!r} in {', '.join(table.column_names)}",
                 expected=f"the columns {', '.join(self.columns)}",
             )
-        return self.encode_columns({name: columns.whole(table[name]) for name in self.columns}, len(table))
+        read = [field.name for field in self.fields if not isinstance(field, Cross)]
+        return self.encode_columns({name: columns.whole(table[name]) for name in read}, len(table))
 
     def encode_columns(
         self, given: Mapping[str, pa.Array | np.ndarray], rows: int, made: Mapping[str, Bag] | None = None
