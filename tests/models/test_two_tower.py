@@ -55,7 +55,7 @@ def test_in_batch_negatives_learn_the_tastes_and_what_anyone_takes(interactions,
     assert losses[-1] < losses[0]
     scores = model.score(Query.of(np.array([1, 1, 1]), Histories.of([[2, 4, 6], [3, 5, 7], []]))).detach()
     even, odd = [8, 10, 12, 14], [9, 11, 13, 15]
-    # over ten seeds the gaps are .2 to 1.3; before training they lie around 0, and never both above it by so much
+    # over five seeds the gaps are .2 to 1.3, where what is left to chance is how far dropout lets the towers go
     assert scores[0, even].mean() > scores[0, odd].mean() + 0.15
     assert scores[1, odd].mean() > scores[1, even].mean() + 0.15
     popular = np.bincount(interactions.item, minlength=17)[2:16]
