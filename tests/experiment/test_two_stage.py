@@ -21,6 +21,7 @@ from tastemaker.experiment.stage_config import StageConfig
 from tastemaker.experiment.two_stage import stage_run
 from tastemaker.recommend import artifact
 from tastemaker.recommend.recommender import Recommender
+from tastemaker.train.loop import Record
 
 USERS, ITEMS, COLOURS, DAY = 600, 240, 8, 86_400
 
@@ -265,3 +266,23 @@ def test_a_kind_that_the_data_do_not_have_is_named(tmp_path: Path) -> None:
     wish = config(tmp_path, rows={"labels": ["purchase"]})
     with pytest.raises(ConfigError, match="purchase"):
         stage_run(wish, tmp_path / "run", ledger=Ledger(tmp_path))
+
+
+def test_a_run_that_was_cut_off_goes_on_to_the_same_end(tmp_path: Path) -> None:
+    shop(tmp_path)
+    wish = config(tmp_path, sources={"mf": {"depth": 60, "settings": {"dim": 8}, "train": {"epochs": 3}}}, train={"epochs": 4})
+    whole = stage_run(wish, tmp_path / "whole", ledger=Ledger(tmp_path / "one"))
+    for cut in (2, 5):  # within a source, and within the ranker
+        seen: list[Record] = []
+
+        def stop(record: Record, cut: int = cut, seen: list[Record] = seen) -> None:
+            seen.append(record)
+            if sum(one.complete for one in seen) == cut:
+                raise KeyboardInterrupt
+
+        folder, ledger = tmp_path / f"cut-{cut}", Ledger(tmp_path / f"cut-{cut}-ledger")
+        with pytest.raises(KeyboardInterrupt):
+            stage_run(wish, folder, ledger=ledger, on_record=stop)
+        result = stage_run(wish, folder, resume=True, ledger=ledger)
+        assert result.report["test"]["metrics"] == whole.report["test"]["metrics"]
+        assert not [*folder.glob("source-*"), *folder.glob("checkpoint*")]
