@@ -72,6 +72,17 @@ def taken(config: C, store: Store, folder: Path) -> Snapshot[C]:
     return Snapshot(replace(config, data=config.data.model_copy(update=files)), facts["sequence"], fresh)
 
 
+def learned_from(config: C, store: Store | None, folder: Path, resuming: bool) -> tuple[C, dict[str, Any], bool]:
+    """What a run learns from: the config, over the snapshot of a store if there is one, what the report says of it, and whether to go on.
+
+    A checkpoint goes with its data: where the snapshot had to be taken anew, training begins anew.
+    """
+    if store is None:
+        return config, {}, resuming
+    data = taken(config, store, folder)
+    return data.config, {"store_sequence": data.sequence}, resuming and not data.fresh
+
+
 def erased_among(store: Store, user_ids: Iterable[str]) -> int:
     """How many of the ids were erased from the store."""
     ids, found = list(user_ids), 0

@@ -84,12 +84,7 @@ def stage_run(
         logger.info("run %s is finished already", place.run.id)
         return RunResult.read(place.folder)
     with place.working(config, ledger):
-        source: dict[str, Any] = {}
-        resuming = place.resuming
-        if store is not None:
-            data = snapshot.taken(config, store, place.folder / _DATA)
-            config, source = data.config, {"store_sequence": data.sequence}
-            resuming = resuming and not data.fresh  # a checkpoint goes with its data
+        config, source, resuming = snapshot.learned_from(config, store, place.folder / _DATA, place.resuming)
         result, place.figures = _run(config, place.folder, place.run.id, resuming, on_record, source)
     return result
 
