@@ -121,9 +121,10 @@ def test_a_search_survives_a_kill_and_ends_at_ctrl_c_with_what_it_found(circle, 
         assert time.monotonic() < deadline, "a process goes on without the one it works for"
         time.sleep(0.1)
     (killed,) = (run for run in ledger.runs() if run.status == "unfinished")
+    begun = max(int(folder.name.removeprefix("trial-")) for folder in tmp_path.glob("search/trial-*"))
 
     with started(tmp_path, "--resume") as process:
-        until(process, "trial 2 ")
+        until(process, "trial ", above=begun)  # it tells what it found before as well
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
         assert process.stdout is not None
         told = process.stdout.read()
@@ -154,10 +155,11 @@ def started(folder, *arguments):
     )
 
 
-def until(process, beginning):
+def until(process, beginning, above=-1):
+    """Waits for a line that begins so; with `above`, for one whose second word is a higher number."""
     seen = []
     for line in process.stderr:
         seen.append(line)
-        if line.startswith(beginning):
+        if line.startswith(beginning) and (above < 0 or int(line.split()[1]) > above):
             return
     pytest.fail("".join(seen))
