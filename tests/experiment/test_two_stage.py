@@ -156,6 +156,8 @@ def test_users_are_asked_just_before_an_event_where_the_split_does(tmp_path: Pat
     ("sections", "said"),
     [
         ({"sources": {}}, "no sources"),
+        ({"sources": {"ease": 3}}, "a section .sources.ease."),
+        ({"sources": {"ease": {"settings": 3}}}, "settings"),
         ({"ranker": {"name": "esae"}}, "ranker 'esae'"),
         ({"sources": {"ease": {"depth": 0}}}, "depth"),
         ({"sources": {"ease": {"settings": {"lamda": 3}}}}, "lamda"),

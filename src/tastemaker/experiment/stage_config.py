@@ -82,6 +82,9 @@ class StageConfig(Sections):
         if not isinstance(ranker.get("name"), str):
             raise ConfigError("no ranker.name", expected="[ranker] name", hint="`tastemaker models` lists rankers")
         kind = ranker_class(ranker["name"])
+        for name, one in tree.get("sources", {}).items():
+            if not isinstance(one, Mapping):
+                raise ConfigError(f"sources.{name} = {one!r}", expected=f"a section [sources.{name}]")
         sources = {name: SourceConfig.parse(one, f"sources.{name}") for name, one in tree.get("sources", {}).items()}
         if not sources:
             raise ConfigError("no sources", expected="one [sources.NAME] or more, such as [sources.ease]")
