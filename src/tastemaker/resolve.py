@@ -20,6 +20,11 @@ def ranker_names() -> list[str]:
     return _names("rankers")
 
 
+def encoder_names() -> list[str]:
+    """The encoders usable in `[content]`: the files of `tastemaker/encoders` that define one, sorted."""
+    return _names("encoders")
+
+
 def model_class(name: str) -> Any:
     """The model class of a name: the one public `Model` subclass its file defines.
 
@@ -36,6 +41,15 @@ def ranker_class(name: str) -> Any:
         ConfigError: there is no such ranker; names the nearest.
     """
     return _class("rankers", name, "Ranker")
+
+
+def encoder_class(name: str) -> Any:
+    """The encoder class of a name: the one public `Encoder` subclass its file defines.
+
+    Raises:
+        ConfigError: there is no such encoder; names the nearest.
+    """
+    return _class("encoders", name, "Encoder")
 
 
 def _names(package: str) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tastemaker.data.item_contents import ContentSchema
+
 
 @dataclass(frozen=True)
 class FeatureSchema:
@@ -11,6 +13,8 @@ class FeatureSchema:
 
     num_users: int
     num_items: int
+    content: ContentSchema | None = None
+    """vectors of what items are, where models are told of them"""
 
 
 @dataclass(frozen=True)

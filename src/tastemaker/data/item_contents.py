@@ -1,0 +1,57 @@
+"""What models are told of the contents of items: a vector a modality (text, image, attributes …), and which items have one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from tastemaker.settings import Settings
+
+Fusion = Literal["concat", "outer", "gated", "attention"]
+
+
+class FusionSettings(Settings):
+    """How ids and modalities become one vector."""
+
+    fusion: Fusion = Field("gated", description="how the modalities of an item become one vector")
+    ids: bool = Field(True, description="whether an item has a vector of its own beside its contents")
+    id_dropout: float = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="share of items whose own vector is hidden in a training step, so that contents alone must do",
+    )
+    modality_dropout: float = Field(
+        0.0, ge=0, lt=1, description="share of items a modality of which is hidden in a training step"
+    )
+    rank: int = Field(4, ge=1, description='of fusion = "outer": products that are summed')
+    dropout: float = Field(0.0, ge=0, lt=1, description="of the vectors of modalities")
+
+
+@dataclass(frozen=True)
+class ContentSchema:
+    """What a model needs to know of contents to be built."""
+
+    modalities: tuple[tuple[str, int], ...]
+    """name and length of the vectors of each"""
+    settings: FusionSettings
+
+
+@dataclass(frozen=True, eq=False)
+class ItemContents:
+    """The vectors themselves, a row per item code (PAD and UNKNOWN have none)."""
+
+    values: Mapping[str, np.ndarray]
+    """float32 (num_items, dim) of each modality"""
+    present: Mapping[str, np.ndarray]
+    """bool (num_items,) of each modality"""
+    settings: FusionSettings
+
+    @property
+    def schema(self) -> ContentSchema:
+        """What a model needs to know to be built."""
+        return ContentSchema(tuple((name, int(rows.shape[1])) for name, rows in self.values.items()), self.settings)
