@@ -54,7 +54,7 @@ def encoder_class(name: str) -> Any:
 
 def _names(package: str) -> list[str]:
     found = importlib.import_module(f"tastemaker.{package}")
-    return sorted(module.name for module in pkgutil.iter_modules(found.__path__) if module.name != "base")
+    return sorted(one.name for one in pkgutil.iter_modules(found.__path__) if one.name != "base" and not one.ispkg)
 
 
 def _class(package: str, name: str, base: str) -> Any:
