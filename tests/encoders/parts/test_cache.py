@@ -31,7 +31,7 @@ class Counting(Encoder):
         if progress is not None:
             progress(len(texts), len(texts))
         values = np.array([[len(text or ""), 1] for text in texts], np.float32).reshape(-1, 2) * present[:, None]
-        return Vectors(values, present, {"empty": int((~present).sum())})
+        return Vectors(values, present, {"empty": int((~present).sum())} if not present.all() else {})
 
     @property
     def version(self) -> str:
