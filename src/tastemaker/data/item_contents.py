@@ -30,6 +30,11 @@ class FusionSettings(Settings):
     )
     rank: int = Field(4, ge=1, description='of fusion = "outer": products that are summed')
     dropout: float = Field(0.0, ge=0, lt=1, description="of the vectors of modalities")
+    pretrain_epochs: int = Field(
+        0,
+        ge=0,
+        description="epochs in which modalities learn to agree, and things taken one after the other, before training begins",
+    )
 
 
 class ModalityConfig(Settings):

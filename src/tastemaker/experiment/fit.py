@@ -16,6 +16,7 @@ from tastemaker.models.blend import Blend
 from tastemaker.resolve import model_class
 from tastemaker.settings import Settings
 from tastemaker.train.config import TrainConfig
+from tastemaker.train.contrast import pretrain
 from tastemaker.train.loop import Record
 from tastemaker.train.trainer import make_loader, train
 
@@ -57,6 +58,8 @@ def fit(
         model.observe_catalogue(dataset.catalogue)
         if dataset.contents is not None:
             model.observe_contents(dataset.contents, interactions)
+            if (epochs := dataset.contents.settings.pretrain_epochs) and not (resume and checkpoint and checkpoint.exists()):
+                pretrain(model, interactions, epochs, config.seed)
     if isinstance(model, Blend):
         for place, (part, own) in enumerate(zip(model.config.parts, model.models, strict=True)):
             train_as = TrainConfig.parse(part.train, f"model.parts.{part.model}.train")

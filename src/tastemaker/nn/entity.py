@@ -115,6 +115,15 @@ class EntityEncoder(SizedByData):
         distinct, places = torch.unique(codes, return_inverse=True)
         return self._rows(distinct)[places]
 
+    def contents_of(self, codes: Tensor) -> Tensor:
+        """The fused contents alone: int64 (n,) → float32 (n, dim)."""
+        return cast(Tensor, self.fused(*self._told(codes)))
+
+    def projected(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Each modality's vector before they are fused, and which are there: (n, modalities, dim) and bool (n, modalities)."""
+        vectors, there = self._told(codes)
+        return self.fused.project(vectors), there
+
     def forget(self) -> None:
         self._whole = None
 
@@ -126,8 +135,7 @@ class EntityEncoder(SizedByData):
         def take(table: Tensor) -> Tensor:
             return table if codes is None else table.index_select(0, codes)
 
-        vectors = [take(getattr(self, f"contents_{place}")) for place in range(len(self.schema.modalities))]
-        there = take(self.there)
+        vectors, there = self._told(codes)
         content = self.fused(vectors, there)
         if self.own is None:
             return cast(Tensor, content)
@@ -137,6 +145,12 @@ class EntityEncoder(SizedByData):
             hidden = torch.rand(len(shown), device=shown.device) < self.schema.settings.id_dropout
             shown = shown & ~(hidden & there.any(dim=1))
         return cast(Tensor, content + take(self.own.weight) * shown.unsqueeze(1))
+
+    def _told(self, codes: Tensor | None) -> tuple[list[Tensor], Tensor]:
+        tables = [getattr(self, f"contents_{place}") for place in range(len(self.schema.modalities))]
+        if codes is None:
+            return tables, self.there
+        return [table.index_select(0, codes) for table in tables], self.there.index_select(0, codes)
 
     def _scaled(self, place: int, vectors: np.ndarray, present: np.ndarray) -> Tensor:
         centre, scale = getattr(self, f"centre_{place}").cpu(), getattr(self, f"scale_{place}").cpu()

@@ -118,6 +118,10 @@ class Fused(nn.Module):
         self.projections = nn.ModuleList(nn.Linear(size, dim, bias=False) for size in sizes)
         self.fusion = FUSIONS[settings.fusion](len(sizes), dim, settings)
 
+    def project(self, vectors: Sequence[Tensor]) -> Tensor:
+        """Vectors (n, size) of each modality → float32 (n, modalities, dim)."""
+        return torch.stack([project(one) for project, one in zip(self.projections, vectors, strict=True)], dim=1)
+
     def forward(self, vectors: Sequence[Tensor], there: Tensor) -> Tensor:
         """Vectors (n, size) of each modality, finite even where nothing is there, and bool (n, modalities) → float32 (n, dim)."""
         if self.training:
@@ -125,7 +129,7 @@ class Fused(nn.Module):
             if self.settings.modality_dropout and there.shape[1] > 1:
                 kept = there & (torch.rand(there.shape, device=there.device) >= self.settings.modality_dropout)
                 there = torch.where(kept.any(dim=1, keepdim=True), kept, there)
-        x = torch.stack([project(one) for project, one in zip(self.projections, vectors, strict=True)], dim=1)
+        x = self.project(vectors)
         fused: Tensor = self.fusion(torch.where(there.unsqueeze(2), x, 0.0), there)
         return torch.where(there.any(dim=1, keepdim=True), fused, 0.0)
 
