@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import torch
 
+from tastemaker.data.dataset import Dataset
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import Model, Solvable
@@ -44,17 +44,19 @@ def fit(
     interactions: Interactions,
     config: TrainConfig,
     *,
-    catalogue: pa.Table | None = None,
+    dataset: Dataset | None = None,
     validate: Callable[[Model], float] | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
 ) -> Iterator[Record]:
     """Trains a model in place; see `train`. A solved model yields nothing, a blend what its parts do, one after the other.
 
-    `catalogue` is what the items are, for models that compare that (`Model.observe_catalogue`).
+    `dataset` is where the interactions are from: it tells what items are (`Model.observe_catalogue`, `Model.observe_contents`).
     """
-    if catalogue is not None:
-        model.observe_catalogue(catalogue)
+    if dataset is not None:
+        model.observe_catalogue(dataset.catalogue)
+        if dataset.contents is not None:
+            model.observe_contents(dataset.contents, interactions)
     if isinstance(model, Blend):
         for place, (part, own) in enumerate(zip(model.config.parts, model.models, strict=True)):
             train_as = TrainConfig.parse(part.train, f"model.parts.{part.model}.train")

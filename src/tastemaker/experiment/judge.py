@@ -16,7 +16,7 @@ from tastemaker.data.interactions import Histories, Interactions
 from tastemaker.data.splits import Questions, Side, Split
 from tastemaker.data.vocabulary import FIRST, PAD, UNKNOWN, Vocabulary
 from tastemaker.errors import ConfigError, DataError
-from tastemaker.evaluate import metrics
+from tastemaker.evaluate import coldness, metrics
 from tastemaker.evaluate.beyond import co_occurrence
 from tastemaker.evaluate.evaluator import evaluate_ranking, evaluate_ratings
 from tastemaker.evaluate.report import Report
@@ -115,16 +115,18 @@ class Judge:
             return evaluate_ratings(
                 predicted, questions.truth.values, questions.users[owner], self.config, history_lengths=lengths[owner]
             )
+        counts = np.bincount(learned.item, minlength=num_items)
         return evaluate_ranking(
             self._lists(model, questions, self.config.length),
             questions.truth,
-            np.bincount(learned.item, minlength=num_items),
+            counts,
             lengths,
             self.config,
             users=questions.users,
             histories=questions.histories,
             item_vectors=self._likeness,
             among=questions.among,
+            cold_lists=self._cold_lists(model, questions, counts),
         )
 
     def chooser(self) -> Callable[[Model], float]:
@@ -160,15 +162,26 @@ class Judge:
         """Item vectors that diversity is measured by: the same for every model."""
         return co_occurrence(self.split.train, self.dataset.items.size, np.random.default_rng(0))
 
-    def _lists(self, model: Model | Stages, questions: Questions, k: int) -> np.ndarray:
+    def _cold_lists(self, model: Model | Stages, questions: Questions, counts: np.ndarray) -> np.ndarray | None:
+        """Lists of items without training interactions alone, filled in for those who ask for one; None where nobody looks at them."""
+        if questions.among is not None or not coldness.told_apart(self.config.coldness, questions.truth, counts):
+            return None
+        rows, cold = coldness.asking_for_cold(questions.truth, counts), coldness.cold_items(counts)
+        lists = np.zeros((len(questions), self.config.length), np.int32)
+        lists[rows] = self._lists(
+            model, _some(questions, rows), self.config.length, allowed=cold[cold < model.schema.num_items]
+        )
+        return lists
+
+    def _lists(self, model: Model | Stages, questions: Questions, k: int, *, allowed: np.ndarray | None = None) -> np.ndarray:
         users, histories = _as_known(model, questions)
         seen = replace(questions.seen, items=_within(questions.seen.items, model.schema.num_items))
         exclude = seen if self.config.filter_seen else None
         if isinstance(model, Stages):
-            return model.lists(users, histories, k, at=questions.asked_at, exclude=exclude).codes
+            return model.lists(users, histories, k, at=questions.asked_at, exclude=exclude, allowed=allowed).codes
         if questions.among is not None:
             return choose(model, users, histories, k, questions.among, batch_size=self.config.batch_size).codes
-        return retrieve(model, users, histories, k, exclude=exclude, batch_size=self.config.batch_size).codes
+        return retrieve(model, users, histories, k, exclude=exclude, allowed=allowed, batch_size=self.config.batch_size).codes
 
     def _predict(self, model: Model, questions: Questions) -> np.ndarray:
         """The value of each row of the truth, at the time it has, float32."""
