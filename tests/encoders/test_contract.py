@@ -101,7 +101,17 @@ def _file(picture: Image.Image, kind: str) -> bytes:
     return into.getvalue()
 
 
-CASES: dict[str, Callable[[], Case]] = {"text": texts, "use": use, "image": images}
+def ready() -> Case:
+    """Vectors of two tastes, every second one; then what catalogues hold besides."""
+    near = np.random.default_rng(0).normal(0, 0.1, (16, 6)).astype(np.float32)
+    near[::2, 0] += 1
+    near[1::2, 1] += 1
+    cells = [*near.tolist(), None, [], [0.0] * 6, [1.0] * 5, [float("nan")] * 6, near[3].tolist()]
+    column = pa.array(cells, pa.list_(pa.float32()))
+    return Case(pa.table({"v": column}), [*range(16), 21], [*range(16, 21)], (3, 21), pa.table({"v": ["text"]}))
+
+
+CASES: dict[str, Callable[[], Case]] = {"text": texts, "use": use, "image": images, "vector": ready}
 SMALL: dict[str, dict[str, Any]] = {"image_cnn": {"size": 64}}
 OF_ROWS = [name for name in ENCODERS if resolve.encoder_class(name).reads != "use"]
 
