@@ -83,7 +83,7 @@ def use() -> Case:
 
 
 CASES: dict[str, Callable[[], Case]] = {"text": texts, "use": use}
-SMALL: dict[str, dict[str, Any]] = {}
+SMALL: dict[str, dict[str, Any]] = {"word_cnn": {"dim": 16, "maps": 16, "tuning": {"epochs": 2}}}
 OF_ROWS = [name for name in ENCODERS if resolve.encoder_class(name).reads != "use"]
 
 
