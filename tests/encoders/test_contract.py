@@ -84,7 +84,6 @@ def use() -> Case:
     return Case(pa.table({"": np.zeros(20)}).select([]), [*range(16)], [19], (0, 0), None)
 
 
-<<<<<<< HEAD
 def images() -> Case:
     """16 pictures of two tones each; then what catalogues hold besides."""
     tones = [(40 * (place % 4), 60 * (place // 4), 128) for place in range(16)]
@@ -113,11 +112,10 @@ def ready() -> Case:
 
 
 CASES: dict[str, Callable[[], Case]] = {"text": texts, "use": use, "image": images, "vector": ready}
-SMALL: dict[str, dict[str, Any]] = {"image_cnn": {"size": 64}}
-=======
-CASES: dict[str, Callable[[], Case]] = {"text": texts, "use": use}
-SMALL: dict[str, dict[str, Any]] = {"word_cnn": {"dim": 16, "maps": 16, "tuning": {"epochs": 2}}}
->>>>>>> text
+SMALL: dict[str, dict[str, Any]] = {
+    "image_cnn": {"size": 64},
+    "word_cnn": {"dim": 16, "maps": 16, "tuning": {"epochs": 2}},
+}
 OF_ROWS = [name for name in ENCODERS if resolve.encoder_class(name).reads != "use"]
 
 
