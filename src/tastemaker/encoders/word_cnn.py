@@ -46,9 +46,7 @@ class WordCnn(Encoder):
         max_words: int = Field(50_000, ge=1, description="words that count, the most frequent ones")
         limit: int = Field(20_000, ge=1, description="characters of a text that are read")
         tuning: TuningSettings = Field(TuningSettings.parse({}), description="how it is fitted to what users take next")
-        augment: AugmentSettings = Field(
-            default_factory=AugmentSettings, description="what is done to texts while it is fitted"
-        )
+        augment: AugmentSettings = Field(AugmentSettings.parse({}), description="what is done to texts while it is fitted")
 
     reads = "text"
     config: Config
