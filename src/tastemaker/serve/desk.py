@@ -19,11 +19,11 @@ import numpy as np
 from tastemaker.data.features.encoded import Features
 from tastemaker.errors import RequestError
 from tastemaker.log import logger
+from tastemaker.recommend.held import Held
 from tastemaker.serve import histories
 from tastemaker.serve.asks import Ask, Row, row_of
 from tastemaker.serve.envelope import Envelopes
 from tastemaker.serve.guard import Guard
-from tastemaker.serve.held import Held
 from tastemaker.serve.live import Live
 from tastemaker.serve.masks import Masks
 from tastemaker.serve.rerank import chosen, first_depth, with_pins

@@ -11,11 +11,11 @@ import torch
 
 from tastemaker.errors import RequestError, StoreError
 from tastemaker.models.base import RetrievalModel
+from tastemaker.recommend.held import Held
 from tastemaker.serve import company
 from tastemaker.serve.asks import Past
 from tastemaker.serve.envelope import model_name
 from tastemaker.serve.guard import Guard
-from tastemaker.serve.held import Held
 from tastemaker.serve.histories import past_of, reads
 from tastemaker.serve.ids import checked
 from tastemaker.serve.lists import best_of, listed
