@@ -308,6 +308,8 @@ def test_a_summary_and_tags_are_plain(asked: Callable[..., Language]) -> None:
         None,
         ["a"],
         "word " * 100,
+        '["c2", "c1"]',
+        "better than c3",
     ],
 )
 def test_text_with_links_or_markup_is_not_shown(text: Any) -> None:

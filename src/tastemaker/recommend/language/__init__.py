@@ -14,7 +14,7 @@
 | `tally.py` | what was asked, what became of it, what it cost |
 """
 
-from tastemaker.recommend.language.language import Language, Ordered
+from tastemaker.recommend.language.language import Language, Ordered, Question
 from tastemaker.recommend.language.settings import LanguageSettings
 
-__all__ = ["Language", "LanguageSettings", "Ordered"]
+__all__ = ["Language", "LanguageSettings", "Ordered", "Question"]

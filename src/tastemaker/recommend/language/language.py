@@ -45,9 +45,28 @@ class Ordered:
 
 
 @dataclass(frozen=True)
+class Question:
+    """Whose candidates are to be put in order."""
+
+    history: Sequence[str]
+    """items the user chose, oldest first, as `Language.described`; the newest are told"""
+    candidates: Sequence[str]
+    """items, best first so far, as `Language.described`"""
+    owner: str | None = None
+    """whose history it is, for `Language.forget`"""
+
+
+@dataclass(frozen=True)
 class _Outcome:
     read: Read | None
     problem: str
+
+
+@dataclass(frozen=True)
+class _Begun:
+    task: str
+    found: _Outcome | Future[_Outcome]
+    held: bool = False
 
 
 class Language:
@@ -101,50 +120,70 @@ class Language:
         return prompts.described(properties, self.settings.columns, item, self.settings.title_chars)
 
     def order(self, history: Sequence[str], candidates: Sequence[str], seconds: float, *, owner: str | None = None) -> Ordered:
-        """The order in which a user would choose candidates, within about `seconds`.
+        """The order in which a user would choose candidates, within about `seconds`; as `orders`."""
+        return self.orders([Question(history, candidates, owner)], seconds)[0]
 
-        Args:
-            history: items the user chose, oldest first, as `described`; the newest are told.
-            candidates: items, best first so far, as `described`; those beyond `settings.candidates` stay where they are.
-            seconds: to wait.
-            owner: whose history it is, for `forget`.
+    def orders(self, questions: Sequence[Question], seconds: float) -> list[Ordered]:
+        """The order of each question's candidates; all are asked at once, and together get about `seconds`.
+
+        Candidates beyond `settings.candidates` stay where they are, and so do all of them where there is no answer in time.
         """
-        told, rest = list(candidates[: self.settings.candidates]), range(self.settings.candidates, len(candidates))
-        as_it_was = tuple(range(len(candidates)))
+        until = time.monotonic() + seconds
+        begun = [self._begin_order(one) for one in questions]
+        return [self._ordered(one, call, until) for one, call in zip(questions, begun, strict=True)]
+
+    def _begin_order(self, question: Question) -> _Begun | None:
+        told, past = self._told(question), list(question.history[-self.settings.history :])
         if len(told) < 2:
-            return Ordered(as_it_was)
-        past = list(history[-self.settings.history :])
+            return None
         prompt = prompts.order_prompt(past, told)
-        if self._closeness is not None:
-            closeness = self._closeness
-            work = lambda: Read(closeness.order(past, told))
-            found = self._asked(prompt, work, seconds, owner, closeness.name, paid=False)
-        else:
-            found = self._say(prompt, lambda text: replies.order_of(text, len(told)), seconds, owner)
+        if self._closeness is None:
+            return self._say(prompt, lambda text: replies.order_of(text, len(told)), question.owner)
+        closeness = self._closeness
+        return self._begin(prompt, lambda: Read(closeness.order(past, told)), question.owner, closeness.name, paid=False)
+
+    def _ordered(self, question: Question, begun: _Begun | None, until: float) -> Ordered:
+        as_it_was = tuple(range(len(question.candidates)))
+        if begun is None:
+            return Ordered(as_it_was)
+        found = self._end(begun, until)
         if found.read is None:
             return Ordered(as_it_was, found.problem)
-        return Ordered((*self._mixed(found.read.value), *rest))
+        return Ordered((*self._mixed(found.read.value), *as_it_was[len(self._told(question)) :]))
+
+    def _told(self, question: Question) -> list[str]:
+        return list(question.candidates[: self.settings.candidates])
 
     def reasons(
         self, history: Sequence[str], items: Sequence[str], seconds: float, *, owner: str | None = None
     ) -> tuple[dict[int, str], str]:
-        """A sentence by place for those of `items` that got a good one, and what was the problem, if any. Arguments as of `order`."""
+        """A sentence by place for those of `items` that got a good one, and what was the problem, if any.
+
+        Args:
+            history: see `Question`.
+            items: what is recommended, as `described`.
+            seconds: to wait.
+            owner: see `Question`.
+        """
         if not items or not self.writes:
             return {}, ""
+        until = time.monotonic() + seconds
         told = list(items[: self.settings.candidates])
         prompt = prompts.reasons_prompt(list(history[-self.settings.history :]), told)
-        found = self._say(prompt, lambda text: replies.reasons_of(text, told), seconds, owner)
+        found = self._end(self._say(prompt, lambda text: replies.reasons_of(text, told), owner), until)
         return ({} if found.read is None else dict(found.read.value)), found.problem
 
     def summary(self, history: Sequence[str], *, owner: str | None = None) -> str | None:
         """A user's taste in at most two sentences; None where there is no answer in time."""
         prompt = prompts.summary_prompt(list(history[-self.settings.history :]))
-        found = self._say(prompt, replies.summary_of, self.settings.text_budget_ms / 1000, owner)
+        until = time.monotonic() + self.settings.text_budget_ms / 1000
+        found = self._end(self._say(prompt, replies.summary_of, owner), until)
         return None if found.read is None else found.read.value
 
     def tags(self, item: str) -> list[str]:
         """Tags of an item; none where there is no answer in time."""
-        found = self._say(prompts.tags_prompt(item), replies.tags_of, self.settings.text_budget_ms / 1000, None)
+        until = time.monotonic() + self.settings.text_budget_ms / 1000
+        found = self._end(self._say(prompts.tags_prompt(item), replies.tags_of, None), until)
         return [] if found.read is None else list(found.read.value)
 
     def forget(self, owner: str) -> int:
@@ -169,10 +208,10 @@ class Language:
         mean = {place: weight * new + (1 - weight) * place for new, place in enumerate(places)}
         return sorted(mean, key=lambda place: (mean[place], place))
 
-    def _say(self, prompt: Prompt, read: Callable[[str], Read], seconds: float, owner: str | None) -> _Outcome:
+    def _say(self, prompt: Prompt, read: Callable[[str], Read], owner: str | None) -> _Begun:
         speaker = self._speaker
         if speaker is None:
-            return _Outcome(None, "off")
+            return _Begun(prompt.task, _Outcome(None, "silent"))
 
         def work() -> Read:
             began = time.perf_counter()
@@ -180,25 +219,27 @@ class Language:
             self.tally.called(prompt.task, time.perf_counter() - began, said.tokens_in, said.tokens_out)
             return read(said.text)
 
-        return self._asked(prompt, work, seconds, owner, speaker.name, paid=True)
+        return self._begin(prompt, work, owner, speaker.name, paid=True)
 
-    def _asked(
-        self, prompt: Prompt, work: Callable[[], Read], seconds: float, owner: str | None, name: str, *, paid: bool
-    ) -> _Outcome:
-        """What comes of a question, counted."""
-        until, key = time.monotonic() + seconds, prompt.key(name)
+    def _begin(self, prompt: Prompt, work: Callable[[], Read], owner: str | None, name: str, *, paid: bool) -> _Begun:
+        """What is held, a call under way, or why there is none."""
+        key = prompt.key(name)
         held = self._held.get(key)
         if held is not None:
-            self.tally.answered(prompt.task, "held", held.faults)
-            return _Outcome(held, "")
-        found = self._called(prompt.task, key, work, owner, paid=paid)
+            return _Begun(prompt.task, _Outcome(held, ""), held=True)
+        return _Begun(prompt.task, self._called(prompt.task, key, work, owner, paid=paid))
+
+    def _end(self, begun: _Begun, until: float) -> _Outcome:
+        """What came of a question by a time on the monotonic clock, counted."""
+        found = begun.found
         if isinstance(found, Future):
             left = until - time.monotonic()
             try:  # who takes longer than there is time is asked, for the next time, but not waited for
-                found = found.result(timeout=0 if self._pace.get(prompt.task, 0.0) > left else max(left, 0.0))
+                found = found.result(timeout=0 if self._pace.get(begun.task, 0.0) > left else max(left, 0.0))
             except FutureTimeout:
                 found = _Outcome(None, "late")
-        self.tally.answered(prompt.task, found.problem or "ok", None if found.read is None else found.read.faults)
+        outcome = found.problem or ("held" if begun.held else "ok")
+        self.tally.answered(begun.task, outcome, None if found.read is None else found.read.faults)
         return found
 
     def _called(

@@ -64,6 +64,11 @@ def plain(text: str, most: int) -> str:
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
+def title_of(properties: Mapping[str, Any], item: str) -> str:
+    """An item's name for people: its title, or its id."""
+    return plain(next((text for one in _NAMES if (text := _text(properties.get(one)))), item), 80)
+
+
 def described(properties: Mapping[str, Any], columns: Sequence[str], item: str, most: int) -> str:
     """An item in words: its title and what kind of thing it is; its id where nothing else is known.
 

@@ -120,7 +120,7 @@ def tags_of(text: str) -> Read:
     found, faults = dict[str, None](), Counter[str]()
     for one in told:
         tag = plain(one, 2 * TAG_CHARS).casefold() if isinstance(one, str) else ""
-        if not tag or len(tag) > TAG_CHARS or not _TAG.fullmatch(tag):
+        if not tag or len(tag) > TAG_CHARS or not _TAG.fullmatch(tag) or _LABEL.fullmatch(tag):
             faults["not_plain"] += 1
         elif tag in found:
             faults["repeated"] += 1
@@ -134,11 +134,11 @@ def tags_of(text: str) -> Read:
 
 
 def sentence_of(text: Any, most: int) -> str | None:
-    """Text as it may be shown: one line without markup or links, cut after a whole sentence; None where it is none."""
+    """Text as it may be shown: one line without markup, links or labels, cut after a whole sentence; None where it is none."""
     if not isinstance(text, str) or not text.strip() or _LINK.search(text[:_LONGEST]):
         return None
     line = plain(text[:_LONGEST].strip().strip('"“”').removeprefix("- "), _LONGEST)
-    if _LINK.search(line) or not any(char.isalpha() for char in line):
+    if _LINK.search(line) or _LABEL.search(line) or not any(char.isalpha() for char in line):
         return None
     if len(line) > most:
         end = max(line.rfind(stop, 0, most) for stop in (". ", "! ", "? ", "。"))
