@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from tastemaker.data.interactions import Interactions
+from tastemaker.data.item_contents import ItemContents
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.data.vocabulary import Vocabulary
 from tastemaker.errors import DataError
@@ -33,11 +34,13 @@ class Dataset:
     interactions: Interactions
     catalogue: pa.Table = field(default_factory=lambda: pa.table({}))
     profiles: pa.Table = field(default_factory=lambda: pa.table({}))
+    contents: ItemContents | None = None
+    """vectors of what items are, made from the catalogue for models that learn from them; not saved with the rest"""
 
     @property
     def schema(self) -> FeatureSchema:
         """What a model needs to know to be built."""
-        return FeatureSchema(num_users=self.users.size, num_items=self.items.size)
+        return FeatureSchema(self.users.size, self.items.size, self.contents.schema if self.contents else None)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -50,6 +50,11 @@ class Histories:
         places = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], ends - starts)
         return Histories(self.items[places], self.times[places], self.values[places], offsets)
 
+    def where(self, events: np.ndarray) -> Histories:
+        """The events where a mask, bool (events,), holds; rows stay, and may be empty."""
+        offsets = np.concatenate([[0], np.cumsum(events)])[self.offsets].astype(np.int64)
+        return Histories(self.items[events], self.times[events], self.values[events], offsets)
+
     @classmethod
     def joined(cls, parts: Sequence[Histories]) -> Histories:
         """The rows of all parts, one part after the other."""

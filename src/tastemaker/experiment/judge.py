@@ -16,7 +16,7 @@ from tastemaker.data.interactions import Histories, Interactions
 from tastemaker.data.splits import Questions, Side, Split
 from tastemaker.data.vocabulary import FIRST, PAD, UNKNOWN, Vocabulary
 from tastemaker.errors import ConfigError, DataError
-from tastemaker.evaluate import metrics
+from tastemaker.evaluate import coldness, metrics
 from tastemaker.evaluate.beyond import co_occurrence
 from tastemaker.evaluate.evaluator import evaluate_ranking, evaluate_ratings
 from tastemaker.evaluate.report import Report
@@ -115,10 +115,18 @@ class Judge:
             return evaluate_ratings(
                 predicted, questions.truth.values, questions.users[owner], self.config, history_lengths=lengths[owner]
             )
-        return self.rank_report(self.lists(model, questions, self.config.length), questions, learned)
+        counts = np.bincount(learned.item, minlength=self.dataset.items.size)
+        return self.rank_report(
+            self.lists(model, questions, self.config.length),
+            questions,
+            learned,
+            cold_lists=self._cold_lists(model, questions, counts),
+        )
 
-    def rank_report(self, lists: np.ndarray, questions: Questions, learned: Interactions) -> Report:
-        """The report of lists, int (questions, ≥ config.length); `learned` as of `report`."""
+    def rank_report(
+        self, lists: np.ndarray, questions: Questions, learned: Interactions, *, cold_lists: np.ndarray | None = None
+    ) -> Report:
+        """The report of lists, int (questions, ≥ config.length), and of lists of cold items alone; `learned` as of `report`."""
         return evaluate_ranking(
             lists,
             questions.truth,
@@ -129,6 +137,7 @@ class Judge:
             histories=questions.histories,
             item_vectors=self._likeness,
             among=questions.among,
+            cold_lists=cold_lists,
         )
 
     def chooser(self) -> Callable[[Model], float]:
@@ -164,16 +173,27 @@ class Judge:
         """Item vectors that diversity is measured by: the same for every model."""
         return co_occurrence(self.split.train, self.dataset.items.size, np.random.default_rng(0))
 
-    def lists(self, model: Model | Stages, questions: Questions, k: int) -> np.ndarray:
-        """The `k` best items of each question, int32 codes, best first, 0 beyond the last."""
+    def _cold_lists(self, model: Model | Stages, questions: Questions, counts: np.ndarray) -> np.ndarray | None:
+        """Lists of items without training interactions alone, filled in for those who ask for one; None where nobody looks at them."""
+        if questions.among is not None or not coldness.told_apart(self.config.coldness, questions.truth, counts):
+            return None
+        rows, cold = coldness.asking_for_cold(questions.truth, counts), coldness.cold_items(counts)
+        lists = np.zeros((len(questions), self.config.length), np.int32)
+        lists[rows] = self.lists(
+            model, some(questions, rows), self.config.length, allowed=cold[cold < model.schema.num_items]
+        )
+        return lists
+
+    def lists(self, model: Model | Stages, questions: Questions, k: int, *, allowed: np.ndarray | None = None) -> np.ndarray:
+        """The `k` best items of each question, of those allowed, int32 codes, best first, 0 beyond the last."""
         users, histories = _as_known(model, questions)
         seen = replace(questions.seen, items=_within(questions.seen.items, model.schema.num_items))
         exclude = seen if self.config.filter_seen else None
         if isinstance(model, Stages):
-            return model.lists(users, histories, k, at=questions.asked_at, exclude=exclude).codes
+            return model.lists(users, histories, k, at=questions.asked_at, exclude=exclude, allowed=allowed).codes
         if questions.among is not None:
             return choose(model, users, histories, k, questions.among, batch_size=self.config.batch_size).codes
-        return retrieve(model, users, histories, k, exclude=exclude, batch_size=self.config.batch_size).codes
+        return retrieve(model, users, histories, k, exclude=exclude, allowed=allowed, batch_size=self.config.batch_size).codes
 
     def _predict(self, model: Model, questions: Questions) -> np.ndarray:
         """The value of each row of the truth, at the time it has, float32."""

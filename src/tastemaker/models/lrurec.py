@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import TokenModel
 from tastemaker.nn.dropout import Dropout
+from tastemaker.nn.entity import item_table
 from tastemaker.nn.ragged import positions_from_end
 from tastemaker.nn.recurrence import LinearRecurrence
 from tastemaker.nn.started import Started
@@ -46,7 +47,7 @@ class LRURec(TokenModel):
 
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
-        self.item_embedding = nn.Embedding(schema.num_items, config.dim)
+        self.item_embedding = item_table(schema, config.dim)
         self.start = nn.Parameter(torch.randn(config.dim) * config.init)
         self.blocks = nn.ModuleList(
             _Block(config.dim, config.states * config.dim, config.hidden * config.dim, config.dropout)

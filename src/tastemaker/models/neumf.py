@@ -14,6 +14,7 @@ from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import PairModel, Query
 from tastemaker.nn.dropout import Dropout
+from tastemaker.nn.entity import init_table, item_table
 from tastemaker.nn.pooling import mean_of_all
 from tastemaker.nn.sparse import SparseMatrix
 from tastemaker.settings import Settings
@@ -73,9 +74,9 @@ class NeuMF(PairModel):
         outer = config.interaction == "outer"
         read = 0 if outer else config.hidden[0] // 2
         self.user_embedding = nn.Embedding(schema.num_users, config.dim + read)
-        self.item_embedding = nn.Embedding(schema.num_items, config.dim + read)
+        self.item_embedding = item_table(schema, config.dim + read)
         nn.init.normal_(self.user_embedding.weight, std=config.init)
-        nn.init.normal_(self.item_embedding.weight, std=config.init)
+        init_table(self.item_embedding, config.init)
         self.dropout = Dropout(config.dropout)
         self.network: _Convolutions | _Perceptron = (
             _Convolutions(config.dim, config.channels) if outer else _Perceptron(config.dim, config.hidden)
