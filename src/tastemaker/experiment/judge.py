@@ -179,9 +179,7 @@ class Judge:
             return None
         rows, cold = coldness.asking_for_cold(questions.truth, counts), coldness.cold_items(counts)
         lists = np.zeros((len(questions), self.config.length), np.int32)
-        lists[rows] = self.lists(
-            model, some(questions, rows), self.config.length, allowed=cold[cold < model.schema.num_items]
-        )
+        lists[rows] = self.lists(model, some(questions, rows), self.config.length, allowed=cold[cold < model.schema.num_items])
         return lists
 
     def lists(self, model: Model | Stages, questions: Questions, k: int, *, allowed: np.ndarray | None = None) -> np.ndarray:
