@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
@@ -104,3 +106,15 @@ def runs(column: pa.Array, size: int) -> Iterator[list[Any]]:
     """The cells as Python's values, `size` at a time: bytes are copied only as they are needed."""
     for start in range(0, len(column), size):
         yield column.slice(start, size).to_pylist()
+
+
+def file_key(cell: Any, folder: Path | None) -> bytes:
+    """16 bytes that are equal only for cells of equal content: of a path, what is known of the file without reading it."""
+    if isinstance(cell, dict):
+        cell = cell["path"] if cell["bytes"] is None and "path" in cell else cell["bytes"]
+    said = repr(cell).encode("utf-8", "surrogatepass") if not isinstance(cell, bytes) else cell
+    if isinstance(cell, str) and folder is not None:
+        with suppress(OSError, ValueError):
+            facts = (folder / cell).stat()
+            said += f"{folder} {facts.st_size} {facts.st_mtime_ns}".encode()
+    return hashlib.blake2b(said, digest_size=16).digest()

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tastemaker.data.media.cells import UnusableError, folder_of, only_column
+from tastemaker.data.media.cells import UnusableError, file_key, folder_of, only_column
 from tastemaker.encoders.base import Encoder, Progress, Vectors
 from tastemaker.encoders.parts.version import version_of
 from tastemaker.errors import ConfigError, DataError
@@ -37,6 +37,7 @@ class MediaSettings(Settings):
 class MediaEncoder(Encoder):
     """Base of encoders of files: a subclass says how a cell becomes an array and an array the network's input."""
 
+    costly = True
     together = 4
     """Rows that go through the network at once, always: what is done for a row does not depend on how many stand beside it."""
 
@@ -103,6 +104,9 @@ class MediaEncoder(Encoder):
                 if progress is not None:
                     progress(start + len(found), len(column))
         return Vectors(values, present, dict(rejects))
+
+    def keys(self, items: pa.Table) -> list[bytes]:
+        return [file_key(cell, self.folder) for cell in self.column(items).to_pylist()]
 
     @property
     def version(self) -> str:
