@@ -12,7 +12,8 @@ from torch import Tensor
 
 from tastemaker.data.media.cells import content, is_file
 from tastemaker.data.media.images import Framing, pillow, square
-from tastemaker.encoders.parts.media import MediaEncoder, MediaSettings, plugged_network
+from tastemaker.encoders.parts.media import MediaEncoder, MediaSettings, Tune, plugged_network
+from tastemaker.encoders.parts.tuning import TuningSettings
 from tastemaker.nn.efficientnet import EfficientNetLite0
 from tastemaker.settings import Settings
 
@@ -46,6 +47,14 @@ class ImageCNN(MediaEncoder):
         mean: tuple[float, float, float] = Field((127 / 255,) * 3, description="of red, green and blue between 0 and 1")
         deviation: tuple[float, float, float] = Field((128 / 255,) * 3, description="of red, green and blue")
         max_pixels: int = Field(64_000_000, ge=1, description="larger images are rejects")
+        tune: Tune = Field(
+            "none",
+            description="what is fitted to what users take next: nothing, the network's last block or layer (what comes before it is "
+            "worked out once), or all of it",
+        )
+        tuning: TuningSettings = Field(
+            TuningSettings.parse({"learning_rate": 1e-4, "batch": 32}), description="how it is fitted, where tune is not none"
+        )
 
     def __init__(self, config: Settings) -> None:
         given: Any = config

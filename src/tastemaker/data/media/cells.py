@@ -24,13 +24,20 @@ def is_file(kind: pa.DataType) -> bool:
     """Whether values are contents of files, paths, or structs {bytes, path} of both."""
     if pa.types.is_struct(kind):
         inner = {kind.field(place).name: kind.field(place).type for place in range(kind.num_fields)}
-        return "bytes" in inner and all(_is_binary(one) or is_text(one) for one in inner.values())
-    return _is_binary(kind) or is_text(kind) or pa.types.is_null(kind)
+        return "bytes" in inner and all(_is_held(one) for one in inner.values())
+    return _is_held(kind)
 
 
-def _is_binary(kind: pa.DataType) -> bool:
-    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
-    return any(test(kind) for test in tests)
+def _is_held(kind: pa.DataType) -> bool:
+    """Whether values are bytes or texts, or all are missing."""
+    tests = (
+        pa.types.is_binary,
+        pa.types.is_large_binary,
+        pa.types.is_fixed_size_binary,
+        pa.types.is_binary_view,
+        pa.types.is_null,
+    )
+    return is_text(kind) or any(test(kind) for test in tests)
 
 
 def only_column(items: pa.Table, what: str) -> pa.Array:
