@@ -35,6 +35,7 @@ from tastemaker.experiment.catalogue import catalogue, encoders
 from tastemaker.experiment.config import EvaluateSection, RunSection
 from tastemaker.experiment.rank_config import RowEvaluateConfig
 from tastemaker.experiment.stage_config import SourceConfig
+from tastemaker.recommend.language import LanguageSettings
 from tastemaker.recommend.objective import Objective
 from tastemaker.settings import Settings
 from tastemaker.train.config import TrainConfig
@@ -149,6 +150,11 @@ def configuration() -> str:
         ("train", TrainConfig, "Models that are solved in one step (`tastemaker models`) take only `refit` from this section."),
         ("evaluate", EvaluateSection, ""),
         ("run", RunSection, ""),
+        (
+            "language",
+            LanguageSettings,
+            "Of the file that `tastemaker evaluate --language` is given, and of `tastemaker serve --set language.KEY=VALUE`.",
+        ),
     ]
     for name, kind, more in sections:
         lines += [

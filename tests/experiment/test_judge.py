@@ -166,7 +166,7 @@ def test_only_what_is_of_an_asked_kind_is_left_out_of_lists(dataset):
     judge = Judge(dataset, parts, judge.config, ratings=False)
     model = baselines.solved("popularity", {}, dataset, parts.train)
     questions = judge.questions("test")
-    lists = judge._lists(model, questions, 20)
+    lists = judge.lists(model, questions, 20)
     bought, carted = (set(zip(*pairs, strict=True)) for pairs in (_pairs(questions.seen), _pairs(questions.histories)))
     listed = {(row, item) for row, items in enumerate(lists) for item in items}
     assert not listed & bought

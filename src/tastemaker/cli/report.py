@@ -204,3 +204,21 @@ def _verdict(report: dict[str, Any]) -> str:
             p = "p < .001" if row["p_holm"] < 0.001 else f"p = {row['p_holm']:.3f}".replace("0.", ".")
             parts.append(f"{sense} {name} ({-row['difference']:+.4f}, {p})")
     return f"{metric}: {reference} {'; '.join(parts)} (paired t over users, Holm)"
+
+
+def print_language(report: dict[str, Any]) -> None:
+    """Prints what a language model's order did to the lists, and what it cost."""
+    rows = []
+    for metric, values in report["comparison"]["metrics"].items():
+        before, after = values["without"], values["with"]
+        rows.append((metric, before["value"], after["value"], after["difference"], f"{after['p_value']:.3g}"))
+    columns = ["metric", "without", "with", "difference", "p"]
+    show.table(f"{report['model']}: {report['users']:,} users on the {report['side']} side", columns, rows, left=1)
+    cost, seconds = report["cost"], report["cost"]["seconds_a_list"]
+    print(f"\n{cost['changed']:,} lists changed; a list took {seconds['median']:.3f} s, 95 % at most {seconds['95 %']:.3f} s")
+    tokens, calls = cost["tokens"], sum(cost["calls"].values())
+    print(f"{calls:,} calls, {tokens['read']:,} tokens read, {tokens['written']:,} written, price {cost['price']:.4g}")
+    if cost["left_as_they_were"]:
+        print("left as they were: " + ", ".join(f"{count:,} {why}" for why, count in cost["left_as_they_were"].items()))
+    if faults := cost["faults"].get("order"):
+        print("left out of replies: " + ", ".join(f"{count:,} {what}" for what, count in faults.items()))

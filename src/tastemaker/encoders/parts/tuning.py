@@ -44,7 +44,9 @@ class TuningSettings(Settings):
         0.8, gt=0, le=1, description="weight of an item of a history against the one after it; 1: a plain mean"
     )
     temperature: float = Field(0.05, gt=0, description="cosines are divided by it")
-    learning_rate: float = Field(1e-3, gt=0, description="of AdamW, after a tenth of the steps of warm-up, falling to 0")
+    learning_rate: float | None = Field(
+        None, gt=0, description="of AdamW, after a tenth of the steps of warm-up, falling to 0; default: the encoder's own"
+    )
     weight_decay: float = Field(0.01, ge=0, description="of AdamW")
     held_out: float = Field(
         0.1,
@@ -64,6 +66,8 @@ class Tuned:
     seconds: float
     trained: int
     """weights that were trained"""
+    weights: int
+    """weights in all"""
     losses: tuple[float, ...]
     """on the users held out: at the beginning, then after each check; empty where none are"""
     best: int
@@ -94,6 +98,8 @@ def tune(
     train: Interactions,
     settings: TuningSettings,
     progress: Progress | None = None,
+    *,
+    learning_rate: float = 1e-3,
 ) -> Tuned:
     """Trains `parameters` in place; the weights kept are those that did best on the users held out, the first among them.
 
@@ -106,6 +112,7 @@ def tune(
         train: who did what.
         settings: bounds and rates.
         progress: told of steps.
+        learning_rate: where the settings leave it open.
 
     Raises:
         TrainingError: the loss is no number.
@@ -113,14 +120,15 @@ def tune(
     began = time.monotonic()
     examples = _examples(contents, train, settings.history)
     learned, judged = _parted(examples, settings)
-    trained = sum(value.numel() for value in parameters)
+    weights = {id(value): value.numel() for value in (*module.parameters(), *parameters)}
+    trained, everything = sum(value.numel() for value in parameters), sum(weights.values())
     total = min(settings.steps, settings.epochs * -(-len(learned) // settings.batch))
     if not total:
         if settings.epochs:
             logger.info("nobody has two items with content: the encoder stays as it began")
-        return Tuned(0, 0.0, trained, (), 0)
+        return Tuned(0, 0.0, trained, everything, (), 0)
     log_q = torch.from_numpy(_log_odds(examples, settings.batch, int(contents.max()) + 1))
-    optimiser = torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(parameters, settings.learning_rate or learning_rate, weight_decay=settings.weight_decay)
     warmup = max(1, total // 10)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: min((step + 1) / warmup, (total - step) / max(1, total - warmup))
@@ -168,7 +176,7 @@ def tune(
         with torch.no_grad():
             for value, held in zip(parameters, kept, strict=True):
                 value.copy_(held)
-    return Tuned(step, time.monotonic() - began, trained, tuple(losses), best)
+    return Tuned(step, time.monotonic() - began, trained, everything, tuple(losses), best)
 
 
 def _examples(contents: np.ndarray, train: Interactions, history: int) -> _Examples:
