@@ -10,6 +10,7 @@ import pytest
 from scipy.io import wavfile
 
 from tastemaker.encoders.audio import Audio
+from tastemaker.errors import ConfigError
 
 if TYPE_CHECKING:
     from conftest import TwoGroups
@@ -88,3 +89,10 @@ def test_rejects_are_counted_by_reason() -> None:
     assert found.present.tolist() == [False, False, False, True]
     found = Audio(Audio.Config.parse(SMALL)).encode(pa.table({"sound": [b"ID3", b"", b"fLaC"]}))
     assert found.rejects == {"not a WAV file": 2, "no bytes": 1}
+
+
+def test_settings_without_effect_are_said() -> None:
+    with pytest.raises(ConfigError, match="no dim: it has no effect on a network of your own"):
+        Audio(Audio.Config.parse({"module": "a:b", "dim": 8}))
+    config = Audio.Config.parse(SMALL)
+    assert Audio.Config.parse(config.model_dump(mode="json")) == config

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from tastemaker.data.interactions import Interactions
 from tastemaker.encoders.image_cnn import ImageCNN
 from tastemaker.errors import ConfigError, DataError
 
@@ -137,9 +138,14 @@ def test_a_network_that_does_not_fit_is_said_when_it_is_built(module: str, told:
         encoder(module=module, size=16)
 
 
-def test_a_folder_that_is_not_there_and_columns_of_other_kinds_are_said() -> None:
+def test_a_folder_that_is_not_there_is_said_when_fitting_and_no_fault_later(nobody: Interactions) -> None:
+    items = pa.table({"photo": ["red.png", None]})
     with pytest.raises(ConfigError, match="folder = 'nowhere'"):
-        encoder(**MEANS, folder="nowhere")
+        encoder(**MEANS, folder="nowhere").fit(items, nobody)
+    assert encoder(**MEANS, folder="nowhere").encode(items).rejects == {"no such file": 1}
+
+
+def test_columns_of_other_kinds_are_said() -> None:
     with pytest.raises(DataError, match="of type list"):
         encoder(**MEANS).encode(pa.table({"photo": [[b"a"]]}))
     with pytest.raises(DataError, match="columns a, b"):
@@ -208,8 +214,8 @@ def test_the_last_block_is_fitted_to_who_buys_what(two_groups: TwoGroups) -> Non
 
 
 def test_all_of_a_network_is_fitted_and_its_norms_stay(two_groups: TwoGroups) -> None:
+    _, before = tuned(two_groups, module=f"{__name__}:Normed")
     settings = {"module": f"{__name__}:Normed", "tuning": {"epochs": 15, "learning_rate": 3e-3}}
-    _, before = tuned(two_groups, **settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         fitted, after = tuned(two_groups, **settings, tune="full")
@@ -232,3 +238,10 @@ def test_items_that_cannot_be_decoded_are_passed_over_in_fitting(two_groups: Two
     made = encoder(size=16, module=f"{__name__}:Normed", tune="full", tuning={"epochs": 1})
     made.fit(pa.table({"photo": photos}), two_groups.train)
     assert made.tuned is not None and made.tuned.steps > 0
+
+
+def test_settings_without_effect_are_said() -> None:
+    with pytest.raises(ConfigError, match='no tuning: it has no effect with tune = "none"'):
+        encoder(tuning={"epochs": 3})
+    config = ImageCNN.Config.parse({"size": 64})
+    assert ImageCNN.Config.parse(config.model_dump(mode="json")) == config

@@ -124,3 +124,13 @@ def test_rejects_are_counted_by_reason() -> None:
     found = encoder.encode(pa.table({"clip": [b"text", b"", None, b"more text"]}))
     assert found.rejects == {"not an image of a known format": 2, "no bytes": 1}
     assert not found.present.any()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"network": "attention", "channels": (4,)}, {"module": f"{__name__}:Everything", "dim": 8}]
+)
+def test_settings_without_effect_are_said(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="it has no effect"):
+        Video(Video.Config.parse(settings))
+    config = Video.Config.parse({"size": 32})
+    assert Video.Config.parse(config.model_dump(mode="json")) == config

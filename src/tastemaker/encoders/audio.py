@@ -1,13 +1,13 @@
-"""audio: sounds as log-mel spectrograms through a small convolutional network that the catalogue's own users train."""
+"""Sounds as log-mel spectrograms through a small convolutional network that the catalogue's own users train."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from tastemaker.data.features.columns import is_list
@@ -35,7 +35,7 @@ class Audio(MediaEncoder):
     class Config(MediaSettings):
         """Settings of `audio`."""
 
-        dim: int = Field(64, ge=1, description="length of a vector; no effect on a network of your own")
+        dim: int = Field(64, ge=1, description="length of a vector")
         rate: int = Field(
             16_000, ge=1_000, le=192_000, description="samples a second that sounds are brought to; of lists, theirs"
         )
@@ -44,6 +44,12 @@ class Audio(MediaEncoder):
         channels: tuple[int, ...] = Field((16, 32, 64, 64), min_length=1, description="of each layer, multiples of 4")
         tune: Tune = Field("full", description="what is fitted to what users take next: nothing, the last layer, or all of it")
         tuning: TuningSettings = Field(TuningSettings.parse({}), description="how it is fitted, where tune is not none")
+
+        @model_validator(mode="after")
+        def _has_effect(self) -> Self:
+            if self.module is not None:
+                self.without_effect(["dim", "channels"], "on a network of your own")
+            return self
 
     def __init__(self, config: Settings) -> None:
         given: Any = config

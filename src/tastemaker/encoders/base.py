@@ -84,6 +84,10 @@ class Encoder(SizedByData, abc.ABC):
             MissingExtraError: a package is missing; names the extra.
         """
 
+    def keys(self, items: pa.Table) -> list[bytes] | None:
+        """16 bytes a row, equal only for rows of equal content; None: its values are its content, and no names of files."""
+        return None
+
     @property
     @abc.abstractmethod
     def version(self) -> str:

@@ -1,13 +1,13 @@
-"""image_cnn: pictures through a convolutional network, by default EfficientNet-lite0 as it was trained on ImageNet."""
+"""Pictures through a convolutional network, by default EfficientNet-lite0 as it was trained on ImageNet."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from tastemaker.data.media.cells import content, is_file
@@ -55,6 +55,12 @@ class ImageCNN(MediaEncoder):
         tuning: TuningSettings = Field(
             TuningSettings.parse({"learning_rate": 1e-4, "batch": 32}), description="how it is fitted, where tune is not none"
         )
+
+        @model_validator(mode="after")
+        def _has_effect(self) -> Self:
+            if self.tune == "none":
+                self.without_effect(["tuning"], 'with tune = "none"')
+            return self
 
     def __init__(self, config: Settings) -> None:
         given: Any = config

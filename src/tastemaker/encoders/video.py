@@ -1,13 +1,13 @@
-"""video: frames over time through a convolutional network, or through an image network and attention over time."""
+"""Frames over time through a convolutional network, or through an image network and attention over time."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pyarrow as pa
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from tastemaker.data.media.clips import frames, is_clip
@@ -46,7 +46,7 @@ class Video(MediaEncoder):
             "conv",
             description="conv: convolutions over space and time; attention: an image network on each frame, then attention",
         )
-        dim: int = Field(64, ge=4, multiple_of=4, description="length of a vector; no effect on a whole network of your own")
+        dim: int = Field(64, ge=4, multiple_of=4, description="length of a vector")
         frames: int = Field(8, ge=1, le=256, description="frames that are seen, as far apart as can be")
         size: int = Field(64, ge=16, le=512, description="of a side of the square that the network sees, in pixels")
         framing: Framing = Field(
@@ -56,6 +56,14 @@ class Video(MediaEncoder):
         max_pixels: int = Field(16_000_000, ge=1, description="clips of larger frames are rejects")
         tune: Tune = Field("full", description="what is fitted to what users take next: nothing, what is last, or all of it")
         tuning: TuningSettings = Field(TuningSettings.parse({}), description="how it is fitted, where tune is not none")
+
+        @model_validator(mode="after")
+        def _has_effect(self) -> Self:
+            if self.network == "attention":
+                self.without_effect(["channels"], 'with network = "attention"')
+            elif self.module is not None:
+                self.without_effect(["dim", "channels"], "on a network of your own")
+            return self
 
     def __init__(self, config: Settings) -> None:
         pillow()

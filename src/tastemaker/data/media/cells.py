@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from tastemaker.data.features.columns import is_text, whole
-from tastemaker.errors import ConfigError, DataError
+from tastemaker.errors import DataError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
@@ -52,20 +52,9 @@ def only_column(items: pa.Table, what: str) -> pa.Array:
     return whole(items.column(0))
 
 
-def folder_of(setting: str) -> Path | None:
-    """The folder that paths are looked up in; None where none is set.
-
-    Raises:
-        ConfigError: it is not there.
-    """
-    if not setting:
-        return None
-    folder = Path(setting).expanduser()
-    if not folder.is_dir():
-        raise ConfigError(
-            f"folder = {setting!r}", expected="a folder that exists", hint="paths in the column are relative to it"
-        )
-    return folder.resolve()
+def folder_of(setting: Path | None) -> Path | None:
+    """The folder that paths are looked up in; None where none is set."""
+    return None if setting is None else setting.expanduser().resolve()
 
 
 def content(cell: Any, folder: Path | None, max_bytes: int) -> bytes | None:
@@ -107,7 +96,24 @@ def _read(path: str, folder: Path | None, max_bytes: int) -> bytes:
         raise UnusableError("a file that cannot be read") from None
 
 
-def runs(column: pa.Array, size: int) -> Iterator[list[Any]]:
-    """The cells as Python's values, `size` at a time: bytes are copied only as they are needed."""
-    for start in range(0, len(column), size):
-        yield column.slice(start, size).to_pylist()
+def content_key(cell: Any, folder: Path | None) -> bytes:
+    """16 bytes that are equal only for cells of equal content: of bytes, and of paths, sizes and times of change of files."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in cell if isinstance(cell, list) else [cell]:
+        if isinstance(part, dict):
+            part = part["path"] if part["bytes"] is None and "path" in part else part["bytes"]
+        if isinstance(part, str) and folder is not None and not _URL.match(part):
+            digest.update(f"{part}\0{_state(folder / part)}\0".encode("utf-8", "surrogatepass"))
+        elif isinstance(part, bytes):
+            digest.update(hashlib.blake2b(part, digest_size=16).digest())
+        else:
+            digest.update(repr(part).encode("utf-8", "surrogatepass") + b"\0")
+    return digest.digest()
+
+
+def _state(path: Path) -> str:
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return "no file"
+    return f"{found.st_size} {found.st_mtime_ns}"

@@ -12,8 +12,9 @@ import abc
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import IO, Any, Literal, Self
 
 import numpy as np
@@ -24,7 +25,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tastemaker.data.interactions import Interactions
-from tastemaker.data.media.cells import UnusableError, folder_of, only_column
+from tastemaker.data.media.cells import UnusableError, content_key, folder_of, only_column
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.encoders.base import Encoder, Progress, Vectors
 from tastemaker.encoders.parts.tuning import Tuned, tune
@@ -44,10 +45,23 @@ Tune = Literal["none", "last", "full"]
 class MediaSettings(Settings):
     """What the encoders of images, clips and sounds have in common."""
 
-    folder: str = Field("", description="where files are whose paths the column holds; without it, paths are counted rejects")
-    module: str = Field("", description='a network of your own in place of the one that is here: "package.module:factory"')
+    folder: Path | None = Field(
+        None, description="where files are whose paths the column holds; without it, paths are counted rejects"
+    )
+    module: str | None = Field(
+        None, description='a network of your own in place of the one that is here: "package.module:factory"'
+    )
     max_bytes: int = Field(64 << 20, ge=1, description="larger files are rejects")
     threads: int = Field(2, ge=1, le=64, description="that decode")
+
+    def without_effect(self, names: Sequence[str], where: str) -> None:
+        """For validators.
+
+        Raises:
+            ValueError: one of these settings is not its default.
+        """
+        if given := [name for name in names if getattr(self, name) != type(self).model_fields[name].default]:
+            raise ValueError(f"no {given[0]}: it has no effect {where}")
 
 
 class MediaEncoder(Encoder):
@@ -101,6 +115,12 @@ class MediaEncoder(Encoder):
 
     def fit(self, items: pa.Table, train: Interactions, progress: Progress | None = None) -> None:
         """Fits the network to what users take next (`tastemaker.encoders.parts.tuning`), as much of it as `tune` says."""
+        if self.folder is not None and not self.folder.is_dir():
+            raise ConfigError(
+                f"folder = {str(self.config.folder)!r}",
+                expected="a folder that exists",
+                hint="paths in the column are relative to it",
+            )
         column = self.column(items)
         if self.config.tune == "none":
             return
@@ -174,6 +194,9 @@ class MediaEncoder(Encoder):
                 if progress is not None:
                     progress(start + len(found), len(column))
         return Vectors(values, present, dict(rejects))
+
+    def keys(self, items: pa.Table) -> list[bytes]:
+        return [content_key(cell.as_py(), self.folder) for cell in self.column(items)]
 
     @property
     def version(self) -> str:
