@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tastemaker.data.media.cells import UnusableError, content, content_key, folder_of, is_file, only_column
+from tastemaker.data.media.cells import UnusableError, content, file_key, folder_of, is_file, only_column
 from tastemaker.errors import DataError
 
 LARGE = 1 << 20
@@ -114,10 +114,10 @@ def test_keys_are_equal_for_equal_contents_alone(folder: Path) -> None:
         [0.5],
         "http://x/y",
     ]
-    keys = [content_key(cell, folder) for cell in cells]
+    keys = [file_key(cell, folder) for cell in cells]
     assert len(set(keys)) == len(keys) and all(len(key) == 16 for key in keys)
-    assert keys == [content_key(cell, folder) for cell in cells]
-    assert content_key({"bytes": b"a", "path": "x"}, folder) == keys[0]
-    assert content_key({"bytes": None, "path": "deeper/a.bin"}, folder) == keys[5]
+    assert keys == [file_key(cell, folder) for cell in cells]
+    assert file_key({"bytes": b"a", "path": "x"}, folder) == keys[0]
+    assert file_key({"bytes": None, "path": "deeper/a.bin"}, folder) == keys[5]
     file.write_bytes(b"changed")
-    assert content_key("deeper/a.bin", folder) != keys[5]
+    assert file_key("deeper/a.bin", folder) != keys[5]

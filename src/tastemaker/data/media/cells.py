@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import suppress
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
@@ -96,24 +97,16 @@ def _read(path: str, folder: Path | None, max_bytes: int) -> bytes:
         raise UnusableError("a file that cannot be read") from None
 
 
-def content_key(cell: Any, folder: Path | None) -> bytes:
-    """16 bytes that are equal only for cells of equal content: of bytes, and of paths, sizes and times of change of files."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in cell if isinstance(cell, list) else [cell]:
-        if isinstance(part, dict):
-            part = part["path"] if part["bytes"] is None and "path" in part else part["bytes"]
-        if isinstance(part, str) and folder is not None and not _URL.match(part):
-            digest.update(f"{part}\0{_state(folder / part)}\0".encode("utf-8", "surrogatepass"))
-        elif isinstance(part, bytes):
-            digest.update(hashlib.blake2b(part, digest_size=16).digest())
-        else:
-            digest.update(repr(part).encode("utf-8", "surrogatepass") + b"\0")
-    return digest.digest()
-
-
-def _state(path: Path) -> str:
-    try:
-        found = path.stat()
-    except (OSError, ValueError):
-        return "no file"
-    return f"{found.st_size} {found.st_mtime_ns}"
+def file_key(cell: Any, folder: Path | None) -> bytes:
+    """16 bytes that are equal only for cells of equal content: of a path, what is known of the file without reading it."""
+    if isinstance(cell, list):
+        said = b"".join(file_key(part, folder) for part in cell) + b"list"
+    else:
+        if isinstance(cell, dict):
+            cell = cell["path"] if cell["bytes"] is None and "path" in cell else cell["bytes"]
+        said = cell if isinstance(cell, bytes) else repr(cell).encode("utf-8", "surrogatepass")
+        if isinstance(cell, str) and folder is not None:
+            with suppress(OSError, ValueError):
+                facts = (folder / cell).stat()
+                said += f"{folder} {facts.st_size} {facts.st_mtime_ns}".encode()
+    return hashlib.blake2b(said, digest_size=16).digest()

@@ -47,12 +47,11 @@ def encode_cached(
         items: columns of its modality.
         folder: of all versions; made when needed. Versions unused for longest go where all together exceed 4 GiB.
         progress: told of rows that are encoded.
-        keys: `KEY` bytes a row that are equal only for rows of equal content; default: the encoder's, or of the values in its columns.
+        keys: `KEY` bytes a row that are equal only for rows of equal content; default: of the values in its columns. A column of
+            names of files needs keys of what is in them.
     """
     if encoder.reads == "use":  # its rows are places, not contents
         return encoder.encode(items, progress)
-    if keys is None:
-        keys = encoder.keys(items)
     if keys is None:
         keys = row_keys(items)
     place = folder / encoder.version

@@ -25,7 +25,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tastemaker.data.interactions import Interactions
-from tastemaker.data.media.cells import UnusableError, content_key, folder_of, only_column
+from tastemaker.data.media.cells import UnusableError, file_key, folder_of, only_column
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.encoders.base import Encoder, Progress, Vectors
 from tastemaker.encoders.parts.tuning import Tuned, tune
@@ -70,6 +70,7 @@ class MediaEncoder(Encoder):
     Its settings have `tune` and `tuning` besides those of `MediaSettings`.
     """
 
+    costly = True
     together = 4
     """Rows that go through the network at once, always: what is done for a row does not depend on how many stand beside it."""
 
@@ -196,7 +197,7 @@ class MediaEncoder(Encoder):
         return Vectors(values, present, dict(rejects))
 
     def keys(self, items: pa.Table) -> list[bytes]:
-        return [content_key(cell.as_py(), self.folder) for cell in self.column(items)]
+        return [file_key(cell.as_py(), self.folder) for cell in self.column(items)]
 
     @property
     def version(self) -> str:
