@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 
@@ -37,6 +38,13 @@ def test_a_cell_holds_bytes_a_path_or_both(folder: Path) -> None:
         assert content(cell, folder, LARGE) == b"content"
 
 
+@pytest.mark.parametrize("head", ["data:image/png;base64,", "data:;base64,", "data:image/svg+xml;charset=utf-8;base64,"])
+def test_a_cell_may_hold_a_data_url(head: str) -> None:
+    text = head + base64.b64encode(b"content").decode()
+    for cell in (text, text.encode(), {"bytes": text.encode(), "path": None}, {"bytes": None, "path": text}):
+        assert content(cell, None, LARGE) == b"content"
+
+
 def test_an_empty_cell_holds_nothing(folder: Path) -> None:
     for cell in (None, "", {"bytes": None, "path": None}, {"bytes": None, "path": ""}, {"bytes": None}):
         assert content(cell, folder, LARGE) is None
@@ -59,6 +67,10 @@ def test_an_empty_cell_holds_nothing(folder: Path) -> None:
         ("x" * 5000, "a file that cannot be read"),
         ("http://localhost:1/a.png", "a URL, where only files of this machine are read"),
         ("file:///etc/hostname", "a URL, where only files of this machine are read"),
+        ("data:image/png;base64,", "no bytes"),
+        ("data:image/png;base64,???", "a data URL that is not in base64"),
+        ("data:image/png;base64," + "A" * (LARGE * 2), "more bytes than max_bytes"),
+        ("data:text", "no such file"),
         (b"x" * (LARGE + 1), "more bytes than max_bytes"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from contextlib import suppress
@@ -15,6 +16,9 @@ from tastemaker.data.features.columns import is_text, whole
 from tastemaker.errors import DataError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+_INLINE = re.compile(rb"data:[\w.+/-]*(;[\w.+-]+=[\w.+-]+)*;base64,", re.ASCII)
+_LONGEST_HEAD = 256
 
 
 class UnusableError(Exception):
@@ -61,7 +65,8 @@ def folder_of(setting: Path | None) -> Path | None:
 def content(cell: Any, folder: Path | None, max_bytes: int) -> bytes | None:
     """The bytes that a cell holds or points at; None where the cell is empty.
 
-    Paths are relative to the folder, or absolute and inside it.
+    Paths are relative to the folder, or absolute and inside it. What begins as a data URL in base64 does (RFC 2397), the form in which
+    JSON can hold a file, is one.
 
     Raises:
         UnusableError: with the reason.
@@ -70,12 +75,23 @@ def content(cell: Any, folder: Path | None, max_bytes: int) -> bytes | None:
         cell = cell["path"] if cell["bytes"] is None and "path" in cell else cell["bytes"]
     if cell is None or cell == "":
         return None
-    found = _read(cell, folder, max_bytes) if isinstance(cell, str) else cell
+    head = cell[:_LONGEST_HEAD].encode("utf-8", "replace") if isinstance(cell, str) else cell[:_LONGEST_HEAD]
+    if inline := _INLINE.match(head):
+        found = _decoded(cell[inline.end() :])
+    else:
+        found = _read(cell, folder, max_bytes) if isinstance(cell, str) else bytes(cell)
     if not found:
         raise UnusableError("no bytes")
     if len(found) > max_bytes:
         raise UnusableError("more bytes than max_bytes")
-    return bytes(found)
+    return found
+
+
+def _decoded(text: str | bytes) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise UnusableError("a data URL that is not in base64") from None
 
 
 def _read(path: str, folder: Path | None, max_bytes: int) -> bytes:
