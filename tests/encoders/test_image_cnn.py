@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import base64
 import io
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 
 from tastemaker.data.interactions import Interactions
 from tastemaker.encoders.image_cnn import ImageCNN
-from tastemaker.errors import ConfigError, DataError
+from tastemaker.errors import ConfigError, DataError, MissingExtraError
 
 if TYPE_CHECKING:
     from conftest import TwoGroups
@@ -68,8 +70,6 @@ def picture(colour: tuple[int, int, int], kind: str = "PNG") -> bytes:
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under this name the networks above can be plugged in."""
-    import sys
-
     monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or __import__(__name__))
 
 
@@ -245,3 +245,18 @@ def test_settings_without_effect_are_said() -> None:
         encoder(tuning={"epochs": 3})
     config = ImageCNN.Config.parse({"size": 64})
     assert ImageCNN.Config.parse(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize(("package", "module"), [("PIL", f"{__name__}:Means"), ("efficientnet_lite_pytorch", None)])
+def test_a_package_that_is_missing_is_named_with_its_extra(
+    package: str, module: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=r"tastemaker\[images\]"):
+        encoder(module=module, size=16)
+
+
+def test_an_image_may_come_as_a_data_url() -> None:
+    text = "data:image/png;base64," + base64.b64encode(picture((255, 0, 51))).decode()
+    for column in (pa.array([text]), pa.array([text.encode()])):
+        np.testing.assert_allclose(encoder(**MEANS).encode(pa.table({"photo": column})).values, [[1, 0, 0.2]], atol=1e-6)

@@ -29,8 +29,9 @@ class ImageCNN(MediaEncoder):
     it loads, it loads from this machine by itself; its weights are saved with the encoder and name its version.
 
     ```python
-    def factory():  # in yourpackage/nets.py
-        net = torch.jit.load("clip.pt")  # or any module
+    def factory() -> nn.Module:  # in yourpackage/nets.py
+        net = YourNetwork()
+        net.load_state_dict(safetensors.torch.load_file("/models/yours.safetensors"))
         return net
     ```
     """

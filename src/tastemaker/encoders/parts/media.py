@@ -149,16 +149,20 @@ class MediaEncoder(Encoder):
         shape, kind = (0,), np.dtype(np.float32)
         with ThreadPoolExecutor(self.config.threads) as pool:
             for start, found in self._decoded(column.take(pa.array(taken)), pool):
+                fresh = []
                 for row, one in enumerate(found):
                     if not isinstance(one, np.ndarray):
                         continue
                     key = hashlib.blake2b(one.tobytes(), digest_size=16).digest()
                     if key not in places:
                         places[key] = len(places)
-                        kept = one if before is None else self._through(before, [one])[0]
-                        file.write(np.ascontiguousarray(kept).data)
-                        shape, kind = kept.shape, kept.dtype
+                        fresh.append(one)
                     contents[taken[start + row] + FIRST] = places[key]
+                for first in range(0, len(fresh), self.together):
+                    some = fresh[first : first + self.together]
+                    kept = np.stack(some) if before is None else self._through(before, some)
+                    file.write(np.ascontiguousarray(kept).data)
+                    shape, kind = kept.shape[1:], kept.dtype
         if not places:
             return np.zeros((0, *shape), kind), contents
         file.flush()
