@@ -24,16 +24,18 @@ from tastemaker.cli.app import app
 from tastemaker.data.config import Columns, DataConfig
 from tastemaker.data.features.config import FeaturesConfig, FieldConfig
 from tastemaker.data.features.moments import MomentsConfig
+from tastemaker.data.item_contents import ContentConfig, ModalityConfig
 from tastemaker.data.propensity import PropensityConfig
 from tastemaker.data.requests import RequestsConfig
 from tastemaker.data.rows import RowsConfig, RowSplitConfig
 from tastemaker.data.splits import _DEFAULTS as SPLIT_DEFAULTS
 from tastemaker.data.splits import SplitConfig
 from tastemaker.experiment import space
-from tastemaker.experiment.catalogue import catalogue
+from tastemaker.experiment.catalogue import catalogue, encoders
 from tastemaker.experiment.config import EvaluateSection, RunSection
 from tastemaker.experiment.rank_config import RowEvaluateConfig
 from tastemaker.experiment.stage_config import SourceConfig
+from tastemaker.recommend.language import LanguageSettings
 from tastemaker.recommend.objective import Objective
 from tastemaker.settings import Settings
 from tastemaker.train.config import TrainConfig
@@ -63,7 +65,13 @@ _OF_RANKERS: list[tuple[str, type[Settings]]] = [
 
 def main(check: bool) -> int:
     """Writes the pages, or says which differ."""
-    pages = {"cli.md": cli(), "configuration.md": configuration(), "models.md": models(), "errors.md": error_page()}
+    pages = {
+        "cli.md": cli(),
+        "configuration.md": configuration(),
+        "models.md": models(),
+        "encoders.md": encoder_page(),
+        "errors.md": error_page(),
+    }
     stale = []
     for name, text in pages.items():
         path, whole = FOLDER / name, text.rstrip() + "\n"
@@ -137,9 +145,16 @@ def configuration() -> str:
         ("data", DataConfig, ""),
         ("data.columns", Columns, ""),
         ("split", SplitConfig, _split_table()),
+        ("content", ContentConfig, "Settings of each encoder: [encoders](encoders.md)."),
+        ("content.modalities.NAME", ModalityConfig, ""),
         ("train", TrainConfig, "Models that are solved in one step (`tastemaker models`) take only `refit` from this section."),
         ("evaluate", EvaluateSection, ""),
         ("run", RunSection, ""),
+        (
+            "language",
+            LanguageSettings,
+            "Of the file that `tastemaker evaluate --language` is given, and of `tastemaker serve --set language.KEY=VALUE`.",
+        ),
     ]
     for name, kind, more in sections:
         lines += [
@@ -238,6 +253,20 @@ def models() -> str:
         kind = (resolve.model_class if name in resolve.model_names() else resolve.ranker_class)(name)
         text = _wanted(inspect.cleandoc(kind.__doc__ or ""), f"model {name}")
         lines += ["", f"## {name}", "", text, "", f"Settings: [configuration](configuration.md#{name})."]
+    return "\n".join(lines)
+
+
+def encoder_page() -> str:
+    """The encoders in their own words."""
+    lines = ["# Encoders", NOTE, "| name | reads | what it is | source |", "|---|---|---|---|"]
+    lines += [
+        f"| [`{row['name']}`](#{row['name']}) | {row['reads']} | {_cell(row['summary'])} | {_cell(row['source'])} |"
+        for row in encoders()
+    ]
+    for name in resolve.encoder_names():
+        kind = resolve.encoder_class(name)
+        text = _wanted(inspect.cleandoc(kind.__doc__ or ""), f"encoder {name}")
+        lines += ["", f"## {name}", "", text, "", *_settings(kind.Config, name)]
     return "\n".join(lines)
 
 

@@ -52,6 +52,33 @@ def encoder_class(name: str) -> Any:
     return _class("encoders", name, "Encoder")
 
 
+def plugged(path: str, where: str) -> Any:
+    """What a text such as "package.module:name" stands for: an object of a module that is installed.
+
+    Args:
+        path: the text.
+        where: the setting it stands in, for errors.
+
+    Raises:
+        ConfigError: there is no such module, or no such name in it.
+    """
+    module, colon, name = path.partition(":")
+    if not colon or not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
+        raise ConfigError(f"{where} = {path!r}", expected='"package.module:name"')
+    try:
+        found: Any = importlib.import_module(module)
+    except Exception as error:  # a module of others raises what it likes
+        told = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{where} = {path!r}: {told}", expected="a module that is installed") from None
+    for part in name.split("."):
+        if not hasattr(found, part):
+            near = difflib.get_close_matches(part, dir(found), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"{where}: {module!r} has no {name!r}", expected='"package.module:name"', hint=hint)
+        found = getattr(found, part)
+    return found
+
+
 def _names(package: str) -> list[str]:
     found = importlib.import_module(f"tastemaker.{package}")
     return sorted(one.name for one in pkgutil.iter_modules(found.__path__) if one.name != "base" and not one.ispkg)

@@ -24,6 +24,7 @@ VERBS = [
     ["predict"],
     ["tradeoffs"],
     ["models"],
+    ["encoders"],
     ["runs"],
     ["doctor"],
     ["serve"],

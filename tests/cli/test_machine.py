@@ -2,7 +2,7 @@ from typer.testing import CliRunner
 
 from tastemaker.cli.app import app
 from tastemaker.experiment import doctor
-from tastemaker.resolve import model_names, ranker_names
+from tastemaker.resolve import encoder_names, model_names, ranker_names
 
 
 def test_models_lists_every_model_with_a_word_on_it(shop):
@@ -10,6 +10,12 @@ def test_models_lists_every_model_with_a_word_on_it(shop):
     assert [row["name"] for row in rows] == [*model_names(), *ranker_names()]
     assert all(row["summary"] and row["learns_from"] for row in rows)
     assert {row["name"]: row["source"] for row in rows}["ease"].startswith("Steck 2019")
+
+
+def test_encoders_lists_every_encoder_with_a_word_on_it(shop):
+    rows = shop.json("encoders")["encoders"]
+    assert [row["name"] for row in rows] == encoder_names()
+    assert all(row["summary"] and row["reads"] for row in rows)
 
 
 def test_the_doctor_finds_this_machine_fit(shop):

@@ -73,6 +73,11 @@ PROTOCOLS = {
     "by_user random": lambda t, s: splits.by_user(
         t, generator=np.random.default_rng(s), test_share=0.3, fold_in_order="random"
     ),
+    "cold_items": lambda t, s: splits.cold_items(t, generator=np.random.default_rng(s), test_share=0.2),
+    "cold_items alone": lambda t, s: splits.cold_items(t, generator=np.random.default_rng(s), test_share=0.2, warm_share=0),
+    "cold_items latest": lambda t, s: splits.cold_items(
+        t, generator=np.random.default_rng(s), test_share=0.2, warm_share=0.3, warm_rows="latest"
+    ),
 }
 SIDES = {"validation": VALIDATION, "test": TEST}
 
@@ -131,6 +136,44 @@ def test_by_time_never_knows_the_future(protocol, table):
             rest = table.take(np.isin(result.label, [BETWEEN] if side == "validation" else [DROPPED]))
             first = dict(zip(answers.user, answers.time, strict=True))
             assert all(time >= first[user] for user, time in zip(rest.user, rest.time, strict=True))
+
+
+@pytest.mark.parametrize("protocol", ["cold_items", "cold_items alone", "cold_items latest"])
+@over(table=tables(), seed=st.integers(0, 50))
+@profile(max_examples=60, deadline=None)
+def test_withheld_items_are_never_learned_from(protocol, table, seed):
+    result = attempt(protocol, table, seed)
+    if result is None:
+        return
+    distinct = len(np.unique(table.item))
+    withheld = np.setdiff1d(table.item, result.refit.item)  # not even once settings are chosen
+    assert len(withheld) >= max(1, distinct * 2 // 10)
+    assert not np.isin(result.train.item, withheld).any()
+    assert not np.isin(result.before("test").item, withheld).any()
+    chosen_by = np.setdiff1d(result.validation.item, result.train.item)
+    if protocol == "cold_items alone":
+        assert set(np.unique(result.test.item)) == set(withheld)
+        assert set(np.unique(result.validation.item)) == set(chosen_by)
+        assert len(withheld) == max(1, distinct * 2 // 10)
+        assert (result.label != DROPPED).all()
+    if protocol == "cold_items latest":
+        assert (result.before("test").time < result.cut).all()
+        assert (result.test.time >= result.cut).all()
+        if len(result.validation):
+            assert result.before("validation").time.max() < result.validation.time.min()
+
+
+def test_warm_rows_are_asked_beside_cold_items():
+    table = rows(np.repeat(np.arange(2, 22), 20), np.tile(np.arange(1, 21), 20), item=np.tile(np.arange(2, 22), 20))
+    result = splits.cold_items(table, generator=np.random.default_rng(0), warm_share=0.25)
+    cold = ~np.isin(result.test.item, result.refit.item)
+    assert cold.sum() == 2 * 20  # two of twenty items, whoever took them
+    assert (~cold).sum() == (16 * 20) // 4 == len(result.validation) - 2 * 20
+    assert split(dataset(table), SplitConfig(kind="cold_items", seed=3)).label.tolist() != result.label.tolist()
+    with pytest.raises(ConfigError, match="no effect"):
+        SplitConfig.parse({"kind": "cold_items", "warm_share": 0, "warm_rows": "latest"}, "split")
+    with pytest.raises(DataError, match="without times"):
+        splits.cold_items(rows(table.user, 0 * table.time), generator=np.random.default_rng(0), warm_rows="latest")
 
 
 @over(table=tables())
@@ -330,7 +373,7 @@ def test_another_tie_order_changes_no_more_test_items_than_counted(table, seed):
     ("values", "words"),
     [
         ({"kind": "leave_last", "target": "first"}, "only with split.kind = 'by_time'"),
-        ({"kind": "by_time", "seed": 1}, "only with split.kind = 'by_share' or 'by_user' or 'given'"),
+        ({"kind": "by_time", "seed": 1}, "only with split.kind = 'by_share' or 'by_user' or 'cold_items' or 'given'"),
         ({"kind": "by_time", "carve": "random"}, "one of time, last"),
         ({"kind": "by_time", "at": "2024-01-01", "test_share": 0.2}, "no effect beside split.at"),
         ({"kind": "by_time", "carve": "last", "validation_share": 0.2}, 'no effect with split.carve = "last"'),

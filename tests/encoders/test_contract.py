@@ -5,6 +5,7 @@ An encoder that reads a new kind of column needs a `Case` of that kind here; one
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from tastemaker import resolve
@@ -82,8 +84,38 @@ def use() -> Case:
     return Case(pa.table({"": np.zeros(20)}).select([]), [*range(16)], [19], (0, 0), None)
 
 
-CASES: dict[str, Callable[[], Case]] = {"text": texts, "use": use}
-SMALL: dict[str, dict[str, Any]] = {"word_cnn": {"dim": 16, "maps": 16, "tuning": {"epochs": 2}}}
+def images() -> Case:
+    """16 pictures of two tones each; then what catalogues hold besides."""
+    tones = [(40 * (place % 4), 60 * (place // 4), 128) for place in range(16)]
+    pictures = [Image.new("RGB", (40, 40), tone) for tone in tones]
+    for place, picture in enumerate(pictures):
+        picture.paste((255, 255, 200), (0, 0, 5 + 2 * place, 20))
+    files = [_file(picture, ("PNG", "JPEG", "WEBP")[place % 3]) for place, picture in enumerate(pictures)]
+    cells = [*files, None, b"", files[0][:60], b"text", files[3]]
+    return Case(pa.table({"photo": cells}), [*range(16), 20], [*range(16, 20)], (3, 20), pa.table({"photo": [1, 2]}))
+
+
+def _file(picture: Image.Image, kind: str) -> bytes:
+    into = io.BytesIO()
+    picture.save(into, kind)
+    return into.getvalue()
+
+
+def ready() -> Case:
+    """Vectors of two tastes, every second one; then what catalogues hold besides."""
+    near = np.random.default_rng(0).normal(0, 0.1, (16, 6)).astype(np.float32)
+    near[::2, 0] += 1
+    near[1::2, 1] += 1
+    cells = [*near.tolist(), None, [], [0.0] * 6, [1.0] * 5, [float("nan")] * 6, near[3].tolist()]
+    column = pa.array(cells, pa.list_(pa.float32()))
+    return Case(pa.table({"v": column}), [*range(16), 21], [*range(16, 21)], (3, 21), pa.table({"v": ["text"]}))
+
+
+CASES: dict[str, Callable[[], Case]] = {"text": texts, "use": use, "image": images, "vector": ready}
+SMALL: dict[str, dict[str, Any]] = {
+    "image_cnn": {"size": 64},
+    "word_cnn": {"dim": 16, "maps": 16, "tuning": {"epochs": 2}},
+}
 OF_ROWS = [name for name in ENCODERS if resolve.encoder_class(name).reads != "use"]
 
 

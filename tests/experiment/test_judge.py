@@ -166,7 +166,7 @@ def test_only_what_is_of_an_asked_kind_is_left_out_of_lists(dataset):
     judge = Judge(dataset, parts, judge.config, ratings=False)
     model = baselines.solved("popularity", {}, dataset, parts.train)
     questions = judge.questions("test")
-    lists = judge._lists(model, questions, 20)
+    lists = judge.lists(model, questions, 20)
     bought, carted = (set(zip(*pairs, strict=True)) for pairs in (_pairs(questions.seen), _pairs(questions.histories)))
     listed = {(row, item) for row, items in enumerate(lists) for item in items}
     assert not listed & bought
@@ -194,3 +194,25 @@ def test_values_are_predicted_at_the_time_they_have():
 
 def _pairs(histories):
     return np.repeat(np.arange(len(histories)), histories.lengths).tolist(), histories.items.tolist()
+
+
+def test_cold_items_are_ranked_among_themselves_beside_the_catalogue(dataset):
+    parts = split(dataset, SplitConfig(kind="cold_items", test_share=0.25, seed=0))
+    judge = Judge(dataset, parts, EvaluateSection.parse({"ks": (5,), "bootstrap": 0}, "evaluate"), ratings=False)
+    model = baselines.solved("popularity", {}, dataset, parts.train)
+    report = judge.report(model, "test", parts.train)
+    counts = np.bincount(parts.train.item, minlength=dataset.items.size)
+    questions = judge.questions("test")
+    cold = np.flatnonzero(counts[FIRST:] == 0) + FIRST
+    asking = [user for row, user in enumerate(questions.users) if np.isin(questions.truth.row(row), cold).any()]
+    assert report.parts["items/cold"].users.tolist() == report.parts["items/cold_among_cold"].users.tolist() == asking
+    expected = []  # what is popular has nothing to say of these items, so ties fall to the lower codes not seen before
+    for row, user in enumerate(questions.users):
+        if user in asking:
+            truth = set(questions.truth.row(row)) & set(cold)
+            listed = [code for code in cold if code not in questions.histories.row(row)][:5]
+            expected.append(len(truth & set(listed)) / len(truth))
+    assert report.parts["items/cold_among_cold"].per_user["recall@5"] == pytest.approx(expected)
+    assert report.parts["items/cold"].metrics["recall@5"] == 0 < np.mean(expected)
+    off = replace(judge, config=EvaluateSection.parse({"ks": (5,), "bootstrap": 0, "coldness": False}, "evaluate"))
+    assert off.report(model, "test", parts.train).parts == {}

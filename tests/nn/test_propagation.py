@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from tastemaker.data.schema import FeatureSchema
 from tastemaker.nn.propagation import Propagation
 
 
@@ -23,7 +24,7 @@ def normalised(table: np.ndarray) -> np.ndarray:
 
 def test_layers_and_their_mean_are_powers_of_the_whole_adjacency() -> None:
     torch.manual_seed(0)
-    walker, dense = Propagation(12, 9, 4, 3, first=True, init=1.0), normalised(cells().toarray())
+    walker, dense = Propagation(FeatureSchema(12, 9), 4, 3, first=True, init=1.0), normalised(cells().toarray())
     walker.graph.connect(cells())
     whole = np.block([[np.zeros((12, 12)), dense], [dense.T, np.zeros((9, 9))]])
     vectors = np.concatenate([walker.user_embedding.weight.detach(), walker.item_embedding.weight.detach()])
@@ -38,7 +39,7 @@ def test_layers_and_their_mean_are_powers_of_the_whole_adjacency() -> None:
 @pytest.mark.parametrize("first", [True, False])
 def test_a_user_asked_with_the_history_of_the_graph_has_the_vector_of_the_graph(first: bool) -> None:
     torch.manual_seed(0)
-    walker = Propagation(12, 9, 4, 2, first=first, init=1.0)
+    walker = Propagation(FeatureSchema(12, 9), 4, 2, first=first, init=1.0)
     walker.graph.connect(cells())
     users, _ = walker.mean(walker.walk())
     everyone = [user for user in range(12) if user != 3]
@@ -48,7 +49,7 @@ def test_a_user_asked_with_the_history_of_the_graph_has_the_vector_of_the_graph(
 def test_a_stranger_gets_what_the_graph_would_send_and_with_nothing_the_mean_user() -> None:
     """As if the stranger were in the graph without changing any degree of an item, with a first embedding of zero."""
     torch.manual_seed(0)
-    walker, table = Propagation(12, 9, 4, 2, first=True, init=1.0), cells()
+    walker, table = Propagation(FeatureSchema(12, 9), 4, 2, first=True, init=1.0), cells()
     walker.graph.connect(table)
     history = np.zeros((2, 9), np.float32)
     history[0, [0, 2, 4, 7]] = 1  # 4 has no edge, so that it says nothing

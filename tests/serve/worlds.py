@@ -13,6 +13,7 @@ from tests.recommend.worlds import Grid
 
 from tastemaker.data.interactions import Histories
 from tastemaker.data.vocabulary import Vocabulary
+from tastemaker.recommend.language import Language
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.serve.service import Service
 from tastemaker.serve.settings import ServeSettings
@@ -51,13 +52,15 @@ def grid(count: int = 38) -> Recommender:
 
 
 @contextmanager
-def opened(folder: Path, recommender: Recommender | None = None, **settings: Any) -> Iterator[tuple[Service, Store, Clock]]:
+def opened(
+    folder: Path, recommender: Recommender | None = None, language: Language | None = None, **settings: Any
+) -> Iterator[tuple[Service, Store, Clock]]:
     """A service over a store of its own that looks for changes only when asked."""
     clock = Clock()
     with open_store(f"sqlite:///{folder / 'store.db'}") as store:
         known = {"popular_refresh_seconds": 1e-6, "store_budget_ms": 30_000, "deadline_ms": 60_000, **settings}
         known = {"retrieval_budget_ms": 60_000, "ranking_budget_ms": 60_000, **known}
-        with Service(store, settings=ServeSettings(**known), clock=clock, follow=False) as service:
+        with Service(store, settings=ServeSettings(**known), clock=clock, follow=False, language=language) as service:
             service.swap(recommender)
             yield service, store, clock
 

@@ -46,6 +46,7 @@ add(
     ask.predict,
     weigh.tradeoffs,
     machine.models,
+    machine.encoders,
     train.runs,
     machine.doctor,
 )

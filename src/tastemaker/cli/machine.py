@@ -1,4 +1,4 @@
-"""`models`, `doctor`."""
+"""`models`, `encoders`, `doctor`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,24 @@ def models(as_json: Json = False) -> None:
         "",
         ["name", "learns from", "what it is", "source"],
         [(row["name"], row["learns_from"], row["summary"], row["source"]) for row in rows],
+        left=4,
+    )
+
+
+@example("tastemaker encoders", "tastemaker encoders --json")
+def encoders(as_json: Json = False) -> None:
+    """List the encoders: their names in a content section, what their columns hold, what they are."""
+    from tastemaker.cli import show
+    from tastemaker.experiment import catalogue
+
+    rows = catalogue.encoders()
+    if as_json:
+        show.print_json({"encoders": rows})
+        return
+    show.table(
+        "",
+        ["name", "reads", "what it is", "source"],
+        [(row["name"], row["reads"], row["summary"], row["source"]) for row in rows],
         left=4,
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from tastemaker.cli import show
+from tastemaker.evaluate.report import headlines
 
 _OF_EACH = 3
 """lines of a model that are shown of a search"""
@@ -55,6 +56,8 @@ def print_report(report: dict[str, Any]) -> None:
         rows.append((name, test["metrics"][name], spread, *(rival["test"]["metrics"].get(name) for rival in rivals.values())))
     show.table(f"Test: {asked}{ranked}", ["metric", columns[0], f"{test['confidence']:.0%} interval", *columns[1:]], rows)
     print()
+    if test.get("parts"):
+        _print_parts(report, columns)
     if comparison:
         print(_verdict(report))
     chosen = protocol["chosen_by"]
@@ -74,6 +77,37 @@ def print_report(report: dict[str, Any]) -> None:
     print(f"{report['model']}: {epochs}{report['train_seconds']:.1f} s of training, at most {report['peak_memory_mb']:,.0f} MB")
     for note in report["notes"]:
         show.console().print(Text(f"note: {note}"))
+
+
+def _print_parts(report: dict[str, Any], columns: list[str]) -> None:
+    """Prints the questions by how cold the item and the user are: a line a part and metric, * where a paired test tells a baseline apart."""
+    test, rivals = report["test"], report["baselines"]
+    told = (report["comparison"] or {}).get("parts", {})
+    rows = []
+    for name, part in test["parts"].items():
+        counts = part["counts"]
+        for place, metric in enumerate(headlines(test["metrics"])):
+            low, high = part["intervals"].get(metric, (None, None))
+            verdicts = told.get(name, {}).get("metrics", {}).get(metric, {})
+            others = []
+            for rival, values in rivals.items():
+                value = values["test"].get("parts", {}).get(name, {}).get("metrics", {}).get(metric)
+                verdict = next(
+                    (one["verdict"] for label, one in verdicts.items() if label in (rival, f"{rival} (baseline)")), ""
+                )
+                others.append(f"{show.cell(value)}{'*' if verdict else ' '}")
+            rows.append(
+                (
+                    *((name, counts["users_asked"], counts["targets"]) if not place else ("", "", "")),
+                    metric,
+                    part["metrics"][metric],
+                    "" if low is None else f"{low:.4f}…{high:.4f}",
+                    *others,
+                )
+            )
+    interval = f"{test['confidence']:.0%} interval"
+    show.table("By coldness", ["part", "users", "targets", "metric", columns[0], interval, *columns[1:]], rows)
+    print("* differs from the model: p < .05, paired t over users, Holm\n" if told else "")
 
 
 def print_retrieval(report: dict[str, Any]) -> None:
@@ -170,3 +204,21 @@ def _verdict(report: dict[str, Any]) -> str:
             p = "p < .001" if row["p_holm"] < 0.001 else f"p = {row['p_holm']:.3f}".replace("0.", ".")
             parts.append(f"{sense} {name} ({-row['difference']:+.4f}, {p})")
     return f"{metric}: {reference} {'; '.join(parts)} (paired t over users, Holm)"
+
+
+def print_language(report: dict[str, Any]) -> None:
+    """Prints what a language model's order did to the lists, and what it cost."""
+    rows = []
+    for metric, values in report["comparison"]["metrics"].items():
+        before, after = values["without"], values["with"]
+        rows.append((metric, before["value"], after["value"], after["difference"], f"{after['p_value']:.3g}"))
+    columns = ["metric", "without", "with", "difference", "p"]
+    show.table(f"{report['model']}: {report['users']:,} users on the {report['side']} side", columns, rows, left=1)
+    cost, seconds = report["cost"], report["cost"]["seconds_a_list"]
+    print(f"\n{cost['changed']:,} lists changed; a list took {seconds['median']:.3f} s, 95 % at most {seconds['95 %']:.3f} s")
+    tokens, calls = cost["tokens"], sum(cost["calls"].values())
+    print(f"{calls:,} calls, {tokens['read']:,} tokens read, {tokens['written']:,} written, price {cost['price']:.4g}")
+    if cost["left_as_they_were"]:
+        print("left as they were: " + ", ".join(f"{count:,} {why}" for why, count in cost["left_as_they_were"].items()))
+    if faults := cost["faults"].get("order"):
+        print("left out of replies: " + ", ".join(f"{count:,} {what}" for what, count in faults.items()))

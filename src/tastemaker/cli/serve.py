@@ -81,7 +81,10 @@ def serve(
     set_: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="A setting of serve, http, gate or jobs; repeatable.", show_default=False
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting of serve, http, gate, jobs or language; repeatable.",
+            show_default=False,
         ),
     ] = None,
     as_json: Json = False,

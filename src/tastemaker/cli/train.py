@@ -11,8 +11,10 @@ import typer
 from tastemaker.cli.frame import Json, example
 
 if TYPE_CHECKING:
+    from tastemaker.experiment.config import Config
     from tastemaker.experiment.rank_config import RankConfig
     from tastemaker.experiment.result import RunResult
+    from tastemaker.experiment.stage_config import StageConfig
     from tastemaker.store.base import Store
 
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=VALUE", help="Override a setting; may be repeated.")]
@@ -167,16 +169,29 @@ def _train_auto(source: str, overrides: list[str], out: Path | None, minutes: fl
 @example(
     "tastemaker evaluate runs/RUN/artifact shop.toml",
     "tastemaker evaluate runs/RUN/artifact shop.toml --set evaluate.ks=[5,20] --json",
+    "tastemaker evaluate runs/RUN/artifact shop.toml --language language.toml --users 500",
 )
 def evaluate(
     artifact: Annotated[Path, typer.Argument(metavar="ARTIFACT", help="The folder of a saved model.", show_default=False)],
     config: ConfigFile,
     set_: Settings = None,
+    language: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Compare with a language model's order: a TOML file with a [language] section."),
+    ] = None,
+    users: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="With --language: ask for so many users; else all.")
+    ] = None,
+    side: Annotated[
+        str, typer.Option(metavar="test|validation", help="With --language: validation, to choose its settings by.")
+    ] = "test",
     as_json: Json = False,
 ) -> None:
     """Judge a saved model on the test side of a config's data and split.
 
-    The [data], [split] and [evaluate] sections count; the model is the saved one.
+    The [data], [split] and [evaluate] sections count; the model is the saved one. With --language the same lists are judged twice: as they
+    are, and with the best candidates in the order of a language model, user by user, with what that cost. A --set of language.KEY is of
+    that file.
     """
     from tastemaker import log
     from tastemaker.cli import show
@@ -187,13 +202,19 @@ def evaluate(
     from tastemaker.experiment.run import evaluate_artifact
 
     log.configure()
-    resolved = read_any(config, set_ or [])
+    spoken = [one for one in set_ or [] if one.startswith("language.")]
+    if language is None and (spoken or users is not None or side != "test"):
+        raise ConfigError("--users, --side or language settings without --language", expected="--language FILE with them")
+    resolved = read_any(config, [one for one in set_ or [] if one not in spoken])
     if isinstance(resolved, RankConfig):
         raise ConfigError(
             f"the config of a ranker, {resolved.model_name}",
             expected="one with events",
             hint="`tastemaker predict` asks a ranker",
         )
+    if language is not None:
+        _evaluate_language(artifact, resolved, language, spoken, users, side, as_json)
+        return
     report = evaluate_artifact(artifact, resolved)
     if as_json:
         show.print_json({"artifact": str(artifact), **report})
@@ -201,6 +222,29 @@ def evaluate(
         among = f", ranked among {report['ranked_among']}" if report["ranked_among"] else ""
         print(f"{report['model']} on the test side{among}")
         show.console().print(Report.from_dict(report["test"]))
+
+
+def _evaluate_language(
+    artifact: Path, config: Config | StageConfig, file: Path, overrides: list[str], users: int | None, side: str, as_json: bool
+) -> None:
+    from tastemaker.cli import show
+    from tastemaker.cli.report import print_language
+    from tastemaker.errors import ConfigError
+    from tastemaker.experiment.language import compare_language
+    from tastemaker.recommend.language import LanguageSettings
+    from tastemaker.settings import override, read_toml
+
+    tree = override(read_toml(file), overrides)
+    if unknown := sorted(tree.keys() - {"language"}):
+        raise ConfigError(f"the section {unknown[0]!r} in {file.name}", expected="[language] alone")
+    if side not in ("test", "validation"):
+        raise ConfigError(f"--side {side}", expected="test or validation")
+    settings = LanguageSettings.parse(tree.get("language", {}), "language")
+    report = compare_language(artifact, config, settings, side=side, users=users)  # type: ignore[arg-type]
+    if as_json:
+        show.print_json({"artifact": str(artifact), **report})
+    else:
+        print_language(report)
 
 
 @example(

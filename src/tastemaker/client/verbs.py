@@ -148,6 +148,10 @@ class Verbs:
     """Users like a user."""
     audience = gets_of("/v1/items/{}/audience", c.Length, w.SimilarUsers)
     """Users who would like an item."""
+    summary = on("GET", "/v1/users/{}/summary", w.Summary)
+    """A user's taste in words."""
+    tags = on("GET", "/v1/items/{}/tags", w.Tags)
+    """Words that help to find an item."""
     complementary = sends("POST", "/v1/items:complementary", w.Complementary, w.Answer)
     """What goes with a basket."""
     rank = sends("POST", "/v1/rank", w.Rank, w.Answer)

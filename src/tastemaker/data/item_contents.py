@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from tastemaker.settings import Settings
 
@@ -30,6 +30,44 @@ class FusionSettings(Settings):
     )
     rank: int = Field(4, ge=1, description='of fusion = "outer": products that are summed')
     dropout: float = Field(0.0, ge=0, lt=1, description="of the vectors of modalities")
+    pretrain_epochs: int = Field(
+        0,
+        ge=0,
+        description="epochs in which modalities learn to agree, and things taken one after the other, before training begins",
+    )
+
+
+class ModalityConfig(Settings):
+    """A `[content.modalities.NAME]` section: columns of the catalogue, and what makes a vector of them."""
+
+    encoder: str = Field(description="a name that `tastemaker encoders` lists")
+    columns: tuple[str, ...] = Field((), description="columns of the catalogue it reads; none for one that reads use")
+    settings: dict[str, Any] = Field(default_factory=dict, description="of the encoder")
+
+
+class ContentConfig(FusionSettings):
+    """The `[content]` section: what models are told of the items' contents, and how it becomes part of their vectors."""
+
+    modalities: dict[str, ModalityConfig] = Field(default_factory=dict, description="by a name of your choice")
+
+    @field_validator("modalities")
+    @classmethod
+    def _plain_names(cls, given: dict[str, ModalityConfig]) -> dict[str, ModalityConfig]:
+        for name in given:
+            if not name.replace("_", "").replace("-", "").isalnum():
+                raise ValueError(f"letters, digits, - and _ in the name of a modality, not {name!r}")
+        return given
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.model_fields_set - {"modalities"} and not self.modalities:
+            raise ValueError("a section [content.modalities.NAME] or more, as there is nothing to fuse without one")
+        return self
+
+    @property
+    def fusion_settings(self) -> FusionSettings:
+        """What models are built from."""
+        return FusionSettings(**{name: getattr(self, name) for name in FusionSettings.model_fields})
 
 
 @dataclass(frozen=True)
@@ -50,6 +88,8 @@ class ItemContents:
     present: Mapping[str, np.ndarray]
     """bool (num_items,) of each modality"""
     settings: FusionSettings
+    encoding: Any = None
+    """what made them, `recommend.encoding.Encoding`, for items that come later"""
 
     @property
     def schema(self) -> ContentSchema:

@@ -6,9 +6,10 @@
 | by_time    | from one moment on: all rows, or a user's first | the time just before it, or a user's last training row |
 | by_share   | random rows                                     | random rows                                            |
 | by_user    | the later rows of held-out users                | the later rows of other held-out users                 |
+| cold_items | all rows of withheld items, and some others     | all rows of other withheld items, and some others      |
 | given      | as the files say                                | as the files say, else carved from train               |
 
-Only `by_time` keeps the future out of training; `leave_last`, `by_share` and `by_user` train on what other users did later than the
+Only `by_time`, and `cold_items` with a moment, keep the future out of training; others train on what other users did later than the
 moment a question is asked. Rows are in the order of `Interactions`, so timestamp ties stand in the order of the source.
 """
 
@@ -29,7 +30,7 @@ from tastemaker.errors import ConfigError, DataError
 from tastemaker.settings import Settings
 
 Side = Literal["validation", "test"]
-Kind = Literal["leave_last", "by_time", "by_share", "by_user", "given"]
+Kind = Literal["leave_last", "by_time", "by_share", "by_user", "cold_items", "given"]
 
 DROPPED, TRAIN, VALIDATION, TEST, VALIDATION_FOLD_IN, TEST_FOLD_IN, BETWEEN = -1, 0, 1, 2, 3, 4, 5
 """Labels of rows. Fold-in rows are history of users held out whole: known when their side is asked, never trained on. BETWEEN rows
@@ -160,11 +161,18 @@ class SplitConfig(Settings):
     kind: Kind = "leave_last"
     """the protocol"""
     test_share: float | None = Field(None, gt=0, lt=1)
-    """by_time, by_share: of the rows; by_user: of the users with two rows or more; default 0.1"""
+    """by_time, by_share: of the rows; by_user: of the users with two rows or more; cold_items: of the items; default 0.1"""
     validation_share: float | None = Field(None, ge=0, lt=1)
-    """by_time: of the rows before the cut; by_share: of all rows; by_user: of the users; given: of the training rows; default 0.1"""
+    """by_time: of the rows before the cut; by_share: of all rows; by_user: of the users; cold_items: of the items; given: of the training rows;
+    default 0.1"""
     at: datetime | None = None
     """by_time: the first moment of test, instead of `test_share`; UTC where it names no zone"""
+    warm_share: float | None = Field(None, ge=0, lt=1)
+    """cold_items: share of the rows of the other items that each side asks for too, so that warm items are judged beside cold ones;
+    default 0.1"""
+    warm_rows: Literal["random", "latest"] | None = None
+    """cold_items: which rows these are, random ones (default) or all from one moment on; earlier rows of withheld items are then dropped, so that
+    nobody is asked about the past"""
     target: Literal["all", "first", "last"] | None = None
     """by_time: ask for all that a user did after the cut (default), for the first only, later rows being dropped, or for the last only, what
     the user did before it being known"""
@@ -186,7 +194,7 @@ class SplitConfig(Settings):
     """given: a file with a list of items for each test user; their test items are ranked among these alone, as some papers do, and
     figures compare with those papers' only. Validation still ranks the catalogue"""
     seed: int | None = Field(None, ge=0)
-    """by_share, by_user, given: seed of the random draw; default 0"""
+    """by_share, by_user, cold_items, given: seed of the random draw; default 0"""
 
     @model_validator(mode="before")
     @classmethod
@@ -200,6 +208,8 @@ class SplitConfig(Settings):
         usable, idle = _DEFAULTS[kind], dict[str, str]()
         if "at" in values:
             idle |= {"test_share": "has no effect beside split.at"}
+        if kind == "cold_items" and values.get("warm_share") == 0:
+            idle |= {"warm_rows": "has no effect with split.warm_share = 0"}
         if values.get("carve") == "last":
             idle |= dict.fromkeys(("validation_share", "seed"), 'has no effect with split.carve = "last"')
         if "validation" in values:
@@ -234,6 +244,13 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "by_share": {"test_share": 0.1, "validation_share": 0.1, "per_user": False, "seed": 0},
     "by_user": {"test_share": 0.1, "validation_share": 0.1, "fold_in_share": 0.8, "fold_in_order": "oldest", "seed": 0},
+    "cold_items": {
+        "test_share": 0.1,
+        "validation_share": 0.1,
+        "warm_share": 0.1,
+        "warm_rows": "random",
+        "seed": 0,
+    },
     "given": {
         "train": None,
         "validation": None,
@@ -253,7 +270,7 @@ def split(dataset: Dataset, config: SplitConfig) -> Split:
         DataError: the data cannot be split so (no times, no user with enough rows, an empty train or test side); the hint says how.
     """
     options = config.model_dump(exclude_none=True, exclude={"kind", "seed", "train", "validation", "test", "negatives"})
-    if config.kind in ("by_share", "by_user", "given"):
+    if config.kind in ("by_share", "by_user", "cold_items", "given"):
         options["generator"] = np.random.default_rng(config.seed or 0)
     return _PROTOCOLS[config.kind](dataset.interactions, **options)
 
@@ -371,6 +388,54 @@ def by_user(
     return _checked(Split(interactions, label, "by_user", ordered=fold_in_order == "oldest"))
 
 
+def cold_items(
+    interactions: Interactions,
+    *,
+    generator: np.random.Generator,
+    test_share: float = 0.1,
+    validation_share: float = 0.1,
+    warm_share: float = 0.1,
+    warm_rows: Literal["random", "latest"] = "random",
+) -> Split:
+    """Items that nobody has touched: a random share of the items is withheld with all their rows (Volkovs, Yu & Poutanen 2017, DropoutNet).
+
+    `test_share` of the items are kept from training and validation, `validation_share` from training. Each side also asks for `warm_share`
+    of the rows of the other items. With `warm_rows` "latest" these lie from one moment on; a side then asks for its withheld items from
+    its moment on as well, and their earlier rows are dropped.
+
+    Without "latest" a user may be asked for a withheld item met long ago: whether content tells whom it suits, not what comes next.
+    """
+    _check_shares(test_share, validation_share)
+    latest = warm_rows == "latest" and warm_share > 0
+    if latest and not interactions.has_times:
+        raise DataError("interactions without times", expected="times, for split.warm_rows = 'latest'", hint="remove it")
+    items = np.unique(interactions.item)
+    tests, validations = (_part(np.int64(len(items)), share) for share in (test_share, validation_share))
+    drawn = generator.permutation(items)
+    side = np.full(int(items.max(initial=0)) + 1, TRAIN, np.int8)
+    side[drawn[:tests]], side[drawn[tests : tests + validations]] = TEST, VALIDATION
+    of_item = side[interactions.item]
+    if latest:
+        label, cut = _latest(interactions.time, of_item, warm_share)
+    else:
+        label, cut = of_item.copy(), None
+        others = generator.permutation(np.flatnonzero(of_item == TRAIN))
+        asked = int(len(others) * warm_share)
+        label[others[:asked]] = TEST
+        label[others[asked : 2 * asked if validation_share else asked]] = VALIDATION
+    return _checked(Split(interactions, label, "cold_items", cut=cut))
+
+
+def _latest(time: np.ndarray, of_item: np.ndarray, share: float) -> tuple[np.ndarray, int]:
+    """Labels by two moments, rows of items withheld until a side begins being dropped before it; and the moment of test."""
+    cut = _moment(time, share)
+    label = np.where(time < cut, TRAIN, TEST).astype(np.int8)
+    if (of_item == VALIDATION).any() and (label == TRAIN).any():
+        label[(label == TRAIN) & (time >= _moment(time[label == TRAIN], share))] = VALIDATION
+    label[(of_item == TEST) & (label != TEST) | (of_item == VALIDATION) & (label == TRAIN)] = DROPPED
+    return label, cut
+
+
 def given(
     interactions: Interactions,
     *,
@@ -405,6 +470,7 @@ _PROTOCOLS: dict[str, Callable[..., Split]] = {
     "by_time": by_time,
     "by_share": by_share,
     "by_user": by_user,
+    "cold_items": cold_items,
     "given": given,
 }
 

@@ -8,6 +8,8 @@ Who is asked: users with at least one item on the side being judged; each counts
   the rest of it, `items/cold` the items without a training interaction. For these, recall@k and hit_rate@k of a user look at the
   relevant items of the segment alone, and the mean is over users who have one; `count` is the number of such targets.
 
+Where items or users are new, each degree of it is a report of its own, with intervals and the values of each user: see `coldness`.
+
 Intervals are bootstrap percentiles (Efron 1979): users are drawn with replacement, and a metric is computed again for each draw.
 They say how much the figure depends on which users were asked, not on the seed of training.
 """
@@ -15,6 +17,8 @@ They say how much the figure depends on which users were asked, not on the seed 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -25,6 +29,7 @@ from tastemaker.data.interactions import Histories
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.errors import DataError
 from tastemaker.evaluate import beyond as beyond_accuracy
+from tastemaker.evaluate import coldness
 from tastemaker.evaluate import metrics as metric
 from tastemaker.evaluate.report import Report
 from tastemaker.settings import Settings
@@ -44,6 +49,9 @@ class EvaluateConfig(Settings):
     """Leave out of a user's list what is in the history, of the kinds of behaviour that are asked for"""
     new_users: Literal["include", "exclude"] = "include"
     """Whether users without a history are asked"""
+    coldness: bool | None = None
+    """Whether items and users are also judged apart by how much was known of them; default: where enough users ask for items without
+    training interactions, and users are not too many"""
     confidence: float = Field(0.95, gt=0, lt=1)
     """Confidence of intervals"""
     bootstrap: int = Field(1000, ge=0)
@@ -97,6 +105,7 @@ def evaluate_ranking(
     histories: Histories | None = None,
     item_vectors: np.ndarray | sp.csr_matrix | None = None,
     among: Histories | None = None,
+    cold_lists: np.ndarray | None = None,
 ) -> Report:
     """Judges ranked lists against what the users did.
 
@@ -111,6 +120,8 @@ def evaluate_ranking(
         item_vectors: (num_items, dim), content vectors or `beyond.co_occurrence(...)`. Adds diversity.
         among: a row per list: the items it was chosen from where that is not the catalogue. Such lists say nothing of the catalogue, so
             figures beyond accuracy are left out, and they pair with lists chosen from the same items only.
+        cold_lists: int (users, ≥ config.length): lists of items without training interactions alone, of the users who ask for one. Adds
+            the part "items/cold_among_cold".
 
     Raises:
         DataError: shapes do not fit, lists are too short, a list holds an item twice, or nobody can be asked.
@@ -125,9 +136,9 @@ def evaluate_ranking(
     lists, truth, users, lengths = lists[asked, : config.length], truth.take(asked), users[asked], history_lengths[asked]
     histories = histories.take(asked) if histories is not None else None
     chosen_from = [] if among is None else [among.take(asked).offsets, among.take(asked).items]
-    hits, relevant = metric.hits_of(lists, truth)
-    per_user = metric.per_user(config.ranking, hits, relevant)
-    means, intervals = _means(per_user, config)
+    hits, _ = metric.hits_of(lists, truth)
+    whole = judged(lists, truth, users, config, chosen_from)
+    per_user = whole.per_user
     targets = metric.pairs(truth, len(train_counts)) % len(train_counts)
     counts = {
         "users_asked": len(asked),
@@ -147,17 +158,55 @@ def evaluate_ranking(
     by_user, cut = _user_segments(per_user, lengths)
     counts["light_history_at_most"] = cut
     by_item = _item_segments(lists, hits, truth, train_counts, config)
+    return replace(
+        whole,
+        segments=by_user | by_item,
+        beyond=_beyond(lists, hits, train_counts, config, histories, item_vectors) if among is None else {},
+        counts=counts,
+        parts=_parts(
+            lists, truth, users, lengths, train_counts, config, chosen_from, None if cold_lists is None else cold_lists[asked]
+        ),
+    )
+
+
+def judged(
+    lists: np.ndarray, truth: Histories, users: np.ndarray, config: EvaluateConfig, chosen_from: Sequence[np.ndarray] = ()
+) -> Report:
+    """Metrics of lists, with intervals and the values of each user, and nothing else: of `evaluate_ranking`, whose users all ask for something."""
+    hits, relevant = metric.hits_of(lists, truth)
+    per_user = metric.per_user(config.ranking, hits, relevant)
+    means, intervals = _means(per_user, config)
     return Report(
         metrics=means,
         intervals=intervals,
         per_user=per_user,
         users=users,
-        segments=by_user | by_item,
-        beyond=_beyond(lists, hits, train_counts, config, histories, item_vectors) if among is None else {},
-        counts=counts,
+        counts={"users_asked": len(users), "targets": int(relevant.sum())},
         confidence=config.confidence,
         judged_on=_fingerprint(users, truth.offsets, truth.items, *chosen_from),
     )
+
+
+def _parts(
+    lists: np.ndarray,
+    truth: Histories,
+    users: np.ndarray,
+    lengths: np.ndarray,
+    train_counts: np.ndarray,
+    config: EvaluateConfig,
+    chosen_from: Sequence[np.ndarray],
+    cold_lists: np.ndarray | None,
+) -> dict[str, Report]:
+    """The reports of `coldness`, of the degrees that somebody asks for."""
+    if not coldness.told_apart(config.coldness, truth, train_counts):
+        return {}
+    found = coldness.parts(truth, train_counts, lengths)
+    parts = {name: judged(lists[rows], asked, users[rows], config, chosen_from) for name, (rows, asked) in found.items()}
+    if cold_lists is not None and coldness.COLD in found:
+        rows, asked = found[coldness.COLD]
+        among = [coldness.cold_items(train_counts)]
+        parts[coldness.AMONG_COLD] = judged(cold_lists[rows, : config.length], asked, users[rows], config, among)
+    return parts
 
 
 def evaluate_ratings(

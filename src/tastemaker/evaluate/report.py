@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,12 @@ class Report:
     confidence: float = 0.95
     judged_on: str = ""
     """sha256 of users and targets: reports can be compared where it is equal"""
+    parts: Mapping[str, Report] = field(default_factory=dict)
+    """"items/cold", "users/new", …: the questions by how much was known of the item or the user; see `coldness`"""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, without `per_user` and `users`."""
+        parts = {name: part.to_dict() for name, part in self.parts.items()}
         return {
             "format": _FORMAT,
             "metrics": dict(self.metrics),
@@ -51,6 +55,7 @@ class Report:
             "beyond": dict(self.beyond),
             "counts": dict(self.counts),
             "judged_on": self.judged_on,
+            **({"parts": parts} if parts else {}),
         }
 
     @classmethod
@@ -77,18 +82,24 @@ class Report:
                 counts=dict(values["counts"]),
                 confidence=values["confidence"],
                 judged_on=values["judged_on"],
+                parts={name: cls.from_dict(inner) for name, inner in values.get("parts", {}).items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"a damaged report ({error})", expected="what `to_dict` gives") from None
 
     def save(self, folder: Path | str, name: str = "report") -> Path:
-        """Writes `name.json` and, with the values of each user, `name.arrow`; returns the folder (made if missing)."""
+        """Writes `name.json` and, with the values of each user, `name.arrow`; returns the folder (made if missing).
+
+        Parts are saved in the same way in the folder `name`.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.json").write_text(json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
         table = pa.table({"user": self.users, **self.per_user})
         with pa.OSFile(str(folder / f"{name}.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
+        for part, report in self.parts.items():
+            report.save(folder / name / _file(part)[0], _file(part)[1])
         return folder
 
     @classmethod
@@ -113,11 +124,12 @@ class Report:
         users = columns.pop("user", None)
         if users is None or set(columns) != set(values.get("metrics", ())):
             raise DataError(f"{name}.json and {name}.arrow in {str(folder)!r} do not belong together", hint="evaluate again")
-        return cls.from_dict(values, users, columns)
+        parts = {part: cls.load(folder / name / _file(part)[0], _file(part)[1]) for part in values.get("parts", {})}
+        return replace(cls.from_dict(values, users, columns), parts=parts)
 
     def __rich__(self) -> Group:
-        """Tables for the terminal: metrics with intervals, segments, beyond accuracy, counts."""
-        tables = (self._metrics(), self._segments(), self._beyond(), self._counts())
+        """Tables for the terminal: metrics with intervals, segments, parts by coldness, beyond accuracy, counts."""
+        tables = (self._metrics(), self._segments(), self._parts(), self._beyond(), self._counts())
         return Group(*(table for table in tables if table.row_count))
 
     def _metrics(self) -> Table:
@@ -139,6 +151,17 @@ class Report:
                 table.add_row(name, *cells)
         return table
 
+    def _parts(self) -> Table:
+        shown = headlines(self.metrics)
+        table = _table("by coldness", "users", "targets", *(column for name in shown for column in (name, "interval")))
+        for name, part in self.parts.items():
+            cells = []
+            for metric in shown:
+                bounds = part.intervals.get(metric)
+                cells += [f"{part.metrics[metric]:.4f}", "" if bounds is None else f"{bounds[0]:.4f} … {bounds[1]:.4f}"]
+            table.add_row(name, f"{part.counts['users_asked']:,}", f"{part.counts['targets']:,}", *cells)
+        return table
+
     def _beyond(self) -> Table:
         cuts = list(dict.fromkeys(name.partition("@")[2] for name in self.beyond))
         table = _table("beyond accuracy", *(f"@{cut}" for cut in cuts))
@@ -152,6 +175,20 @@ class Report:
         for name, value in self.counts.items():
             table.add_row(name.replace("_", " "), f"{value:,}")
         return table
+
+
+def headlines(metrics: Iterable[str]) -> list[str]:
+    """The metrics that stand for all where there is room for two: the first ndcg and the recall of the longest lists, or the first two."""
+    names = list(metrics)
+    gains = [name for name in names if name.startswith("ndcg@")]
+    recalls = sorted((name for name in names if name.startswith("recall@")), key=lambda name: int(name.partition("@")[2]))
+    return gains[:1] + recalls[-1:] or names[:2]
+
+
+def _file(part: str) -> tuple[str, str]:
+    """Folder and name of a part's files; parts are named by this package, as in "items/cold"."""
+    folder, _, name = part.rpartition("/")
+    return folder, name
 
 
 def _table(first: str, *others: str) -> Table:

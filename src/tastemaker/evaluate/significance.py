@@ -18,17 +18,19 @@ is not in it: a difference between models should also hold over seeds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from rich import box
+from rich.console import Group
 from rich.table import Table
 from scipy import stats
 
 from tastemaker.errors import DataError
 from tastemaker.evaluate.metrics import lower_is_better
-from tastemaker.evaluate.report import Report
+from tastemaker.evaluate.report import Report, headlines
 
 Test = Literal["t", "permutation"]
 
@@ -120,6 +122,8 @@ class Comparison:
     confidence: float
     test: str
     """"t" or "permutation" over users, or "delong" over rows"""
+    parts: Mapping[str, Comparison] = field(default_factory=dict)
+    """"items/cold", "users/new", …: the same models on the parts of the questions that all reports have; see `coldness`"""
 
     @property
     def judged(self) -> str:
@@ -153,14 +157,21 @@ class Comparison:
             "confidence": self.confidence,
             "test": self.test,
             "metrics": table,
+            **({"parts": {name: part.to_dict() for name, part in self.parts.items()}} if self.parts else {}),
         }
 
-    def __rich__(self) -> Table:
-        """The table for the terminal: the best value of a metric in bold."""
+    def __rich__(self) -> Group:
+        """Tables for the terminal, the best value of a metric in bold: the whole, then of each part the metrics that stand for all."""
+        shown = headlines(self.metrics)
+        return Group(self._table(self.metrics), *(part._table(shown, name) for name, part in self.parts.items()))
+
+    def _table(self, metrics: Sequence[str], title: str | None = None) -> Table:
         test = {"t": "paired t", "permutation": "sign permutation", "delong": "DeLong"}[self.test]
         table = Table(
             "metric",
             "model",
+            title=title,
+            title_justify="left",
             box=box.SIMPLE_HEAD,
             pad_edge=False,
             caption=f"{self.judged}; differences against {self.reference}; two-sided {test} tests, p corrected by Holm",
@@ -168,7 +179,7 @@ class Comparison:
         )
         for name in ("value", f"{self.confidence:.0%} interval", "difference", "p", ""):
             table.add_column(name, justify="right")
-        for metric in self.metrics:
+        for metric in metrics:
             rows = self.of(metric)
             best = (min if lower_is_better(metric) else max)(row.value for row in rows)
             for place, row in enumerate(rows):
@@ -197,7 +208,8 @@ def compare(
         test: "t" or "permutation".
         rng: for the permutations; by default seeded with 0.
 
-    For rmse the values are pooled over rows while the test pairs each user's own rmse.
+    For rmse the values are pooled over rows while the test pairs each user's own rmse. Parts that all reports have, judged on the same
+    questions, are compared in the same way.
 
     Raises:
         DataError: fewer than one report, no metric in common, a report without its users' values, or other users or targets.
@@ -251,7 +263,12 @@ def compare(
         for metric in chosen
         for name, report in reports.items()
     )
-    return Comparison(rows, reference, len(base.users), base.confidence, test)
+    parts = {
+        name: compare({one: report.parts[name] for one, report in reports.items()}, metrics=chosen, test=test, rng=rng)
+        for name, part in base.parts.items()
+        if all(name in report.parts and report.parts[name].judged_on == part.judged_on for report in reports.values())
+    }
+    return Comparison(rows, reference, len(base.users), base.confidence, test, parts)
 
 
 def _difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -101,7 +101,7 @@ def train_model(model: str, data: Parts | Dataset, *, on_record: OnRecord | None
             raise ConfigError(
                 "no epochs", expected="epochs=…, as there is no validation side to stop by", hint="or pass tm.split(…)"
             )
-    for record in fit.fit(built, learned, config, catalogue=dataset.catalogue, validate=validate):
+    for record in fit.fit(built, learned, config, dataset=dataset, validate=validate):
         if on_record:
             on_record(record)
     if judge is not None:

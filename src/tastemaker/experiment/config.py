@@ -10,9 +10,11 @@ from typing import Any
 from pydantic import Field
 
 from tastemaker.data.config import DataConfig
+from tastemaker.data.item_contents import ContentConfig
 from tastemaker.data.splits import SplitConfig
 from tastemaker.errors import ConfigError
 from tastemaker.evaluate.evaluator import EvaluateConfig
+from tastemaker.experiment.contents import read_content
 from tastemaker.experiment.sections import Sections, check_sections
 from tastemaker.experiment.space import Space, parse_space
 from tastemaker.models.base import Solvable
@@ -49,6 +51,7 @@ class Config(Sections):
 
     data: DataConfig
     split: SplitConfig
+    content: ContentConfig
     model_name: str
     model: Settings
     train: TrainConfig
@@ -88,6 +91,7 @@ class Config(Sections):
         return cls(
             data=DataConfig.parse(tree.get("data", {}), "data"),
             split=split,
+            content=read_content(tree.get("content", {})),
             model_name=model["name"],
             model=settings,
             train=TrainConfig.parse({"refit": carved} | train, "train"),
@@ -100,12 +104,14 @@ class Config(Sections):
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """The resolved tree, defaults included, as plain values. Paths are absolute; passwords in addresses are masked."""
         tree = self._tree(_SECTIONS, _PATHS)
+        if not self.content.modalities:
+            del tree["content"]
         if issubclass(model_class(self.model_name), Solvable):
             tree["train"] = {"refit": self.train.refit}
         return tree
 
 
-_SECTIONS = ("data", "split", "model", "train", "evaluate", "run")
+_SECTIONS = ("data", "split", "content", "model", "train", "evaluate", "run")
 _TUNE = "tune"
 _PATHS = {"data": ("events", "items", "users"), "split": ("train", "validation", "test", "negatives"), "run": ("start_from",)}
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import torch
 
+from tastemaker.data.dataset import Dataset
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import Model, Solvable
@@ -16,6 +16,7 @@ from tastemaker.models.blend import Blend
 from tastemaker.resolve import model_class
 from tastemaker.settings import Settings
 from tastemaker.train.config import TrainConfig
+from tastemaker.train.contrast import pretrain
 from tastemaker.train.loop import Record
 from tastemaker.train.trainer import make_loader, train
 
@@ -44,17 +45,21 @@ def fit(
     interactions: Interactions,
     config: TrainConfig,
     *,
-    catalogue: pa.Table | None = None,
+    dataset: Dataset | None = None,
     validate: Callable[[Model], float] | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
 ) -> Iterator[Record]:
     """Trains a model in place; see `train`. A solved model yields nothing, a blend what its parts do, one after the other.
 
-    `catalogue` is what the items are, for models that compare that (`Model.observe_catalogue`).
+    `dataset` is where the interactions are from: it tells what items are (`Model.observe_catalogue`, `Model.observe_contents`).
     """
-    if catalogue is not None:
-        model.observe_catalogue(catalogue)
+    if dataset is not None:
+        model.observe_catalogue(dataset.catalogue)
+        if dataset.contents is not None:
+            model.observe_contents(dataset.contents, interactions)
+            if (epochs := dataset.contents.settings.pretrain_epochs) and not (resume and checkpoint and checkpoint.exists()):
+                pretrain(model, interactions, epochs, config.seed)
     if isinstance(model, Blend):
         for place, (part, own) in enumerate(zip(model.config.parts, model.models, strict=True)):
             train_as = TrainConfig.parse(part.train, f"model.parts.{part.model}.train")

@@ -16,7 +16,7 @@ from tastemaker.data.interactions import Histories, Interactions
 from tastemaker.data.splits import Questions, Side, Split
 from tastemaker.data.vocabulary import FIRST, PAD, UNKNOWN, Vocabulary
 from tastemaker.errors import ConfigError, DataError
-from tastemaker.evaluate import metrics
+from tastemaker.evaluate import coldness, metrics
 from tastemaker.evaluate.beyond import co_occurrence
 from tastemaker.evaluate.evaluator import evaluate_ranking, evaluate_ratings
 from tastemaker.evaluate.report import Report
@@ -105,7 +105,7 @@ class Judge:
             learned: the interactions the model was trained on: what is popular or cold is counted in them.
         """
         questions = self.questions(side)
-        lengths, num_items = questions.histories.lengths, self.dataset.items.size
+        lengths = questions.histories.lengths
         if not len(questions):
             raise DataError(f"nobody is asked on the {side} side", expected="users with rows there", hint="change [split]")
         if self.ratings:
@@ -115,16 +115,29 @@ class Judge:
             return evaluate_ratings(
                 predicted, questions.truth.values, questions.users[owner], self.config, history_lengths=lengths[owner]
             )
+        counts = np.bincount(learned.item, minlength=self.dataset.items.size)
+        return self.rank_report(
+            self.lists(model, questions, self.config.length),
+            questions,
+            learned,
+            cold_lists=self._cold_lists(model, questions, counts),
+        )
+
+    def rank_report(
+        self, lists: np.ndarray, questions: Questions, learned: Interactions, *, cold_lists: np.ndarray | None = None
+    ) -> Report:
+        """The report of lists, int (questions, ≥ config.length), and of lists of cold items alone; `learned` as of `report`."""
         return evaluate_ranking(
-            self._lists(model, questions, self.config.length),
+            lists,
             questions.truth,
-            np.bincount(learned.item, minlength=num_items),
-            lengths,
+            np.bincount(learned.item, minlength=self.dataset.items.size),
+            questions.histories.lengths,
             self.config,
             users=questions.users,
             histories=questions.histories,
             item_vectors=self._likeness,
             among=questions.among,
+            cold_lists=cold_lists,
         )
 
     def chooser(self) -> Callable[[Model], float]:
@@ -140,7 +153,7 @@ class Judge:
         questions, (_, k) = self.choosing(), metrics.parse(self.metric)
 
         def ranked(model: Model) -> np.ndarray:
-            hits, relevant = metrics.hits_of(self._lists(model, questions, k or 1), questions.truth)
+            hits, relevant = metrics.hits_of(self.lists(model, questions, k or 1), questions.truth)
             return metrics.per_user([self.metric], hits, relevant)[self.metric]
 
         return ranked
@@ -149,10 +162,10 @@ class Judge:
         """The validation questions that choices are made by."""
         questions = self.questions("validation")
         if self.config.new_users == "exclude":
-            questions = _some(questions, np.flatnonzero(questions.histories.lengths))
+            questions = some(questions, np.flatnonzero(questions.histories.lengths))
         if len(questions) > VALIDATION_USERS:
             rows = np.random.default_rng(0).choice(len(questions), VALIDATION_USERS, replace=False)
-            questions = _some(questions, np.sort(rows))
+            questions = some(questions, np.sort(rows))
         return questions
 
     @cached_property
@@ -160,15 +173,25 @@ class Judge:
         """Item vectors that diversity is measured by: the same for every model."""
         return co_occurrence(self.split.train, self.dataset.items.size, np.random.default_rng(0))
 
-    def _lists(self, model: Model | Stages, questions: Questions, k: int) -> np.ndarray:
+    def _cold_lists(self, model: Model | Stages, questions: Questions, counts: np.ndarray) -> np.ndarray | None:
+        """Lists of items without training interactions alone, filled in for those who ask for one; None where nobody looks at them."""
+        if questions.among is not None or not coldness.told_apart(self.config.coldness, questions.truth, counts):
+            return None
+        rows, cold = coldness.asking_for_cold(questions.truth, counts), coldness.cold_items(counts)
+        lists = np.zeros((len(questions), self.config.length), np.int32)
+        lists[rows] = self.lists(model, some(questions, rows), self.config.length, allowed=cold[cold < model.schema.num_items])
+        return lists
+
+    def lists(self, model: Model | Stages, questions: Questions, k: int, *, allowed: np.ndarray | None = None) -> np.ndarray:
+        """The `k` best items of each question, of those allowed, int32 codes, best first, 0 beyond the last."""
         users, histories = _as_known(model, questions)
         seen = replace(questions.seen, items=_within(questions.seen.items, model.schema.num_items))
         exclude = seen if self.config.filter_seen else None
         if isinstance(model, Stages):
-            return model.lists(users, histories, k, at=questions.asked_at, exclude=exclude).codes
+            return model.lists(users, histories, k, at=questions.asked_at, exclude=exclude, allowed=allowed).codes
         if questions.among is not None:
             return choose(model, users, histories, k, questions.among, batch_size=self.config.batch_size).codes
-        return retrieve(model, users, histories, k, exclude=exclude, batch_size=self.config.batch_size).codes
+        return retrieve(model, users, histories, k, exclude=exclude, allowed=allowed, batch_size=self.config.batch_size).codes
 
     def _predict(self, model: Model, questions: Questions) -> np.ndarray:
         """The value of each row of the truth, at the time it has, float32."""
@@ -220,7 +243,8 @@ def recoded(dataset: Dataset, split: Split, users: Vocabulary, items: Vocabulary
     return Dataset(users, items, rows), replace(split, interactions=rows, label=split.label[order], negatives=negatives)
 
 
-def _some(questions: Questions, rows: np.ndarray) -> Questions:
+def some(questions: Questions, rows: np.ndarray) -> Questions:
+    """Some of the questions."""
     return replace(
         questions,
         users=questions.users[rows],

@@ -31,6 +31,7 @@ import torch
 from tastemaker import __version__
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.interactions import Interactions
+from tastemaker.data.item_contents import ContentConfig
 from tastemaker.data.load import ImportReport, load_dataset
 from tastemaker.data.negatives import with_negatives
 from tastemaker.data.quality import describe
@@ -38,7 +39,7 @@ from tastemaker.data.splits import Split, split, tie_sensitive
 from tastemaker.errors import ConfigError
 from tastemaker.evaluate.report import Report
 from tastemaker.evaluate.significance import compare
-from tastemaker.experiment import baselines, fit, snapshot, stacking, warm
+from tastemaker.experiment import baselines, contents, fit, snapshot, stacking, warm
 from tastemaker.experiment.config import Config
 from tastemaker.experiment.folder import CHECKPOINT, CONFIG, peak_memory_mb, placed, state_of, write_whole
 from tastemaker.experiment.judge import Judge, recoded
@@ -122,6 +123,7 @@ def load_parts(config: Config | StageConfig) -> tuple[Dataset, Split, ImportRepo
     parts = split(dataset, config.split)
     if config.split.negatives is not None:
         parts = with_negatives(parts, dataset, config.split.negatives, config.data, config.base)
+    dataset = contents.with_contents(dataset, config.content, parts.train, config.base)
     logger.info("data: %s", _counted(dataset, parts))
     return dataset, parts, imported
 
@@ -136,6 +138,8 @@ def evaluate_artifact(folder: Path | str, config: Config | StageConfig) -> dict[
         DataError: the data cannot be read or split.
     """
     manifest, recommender = artifact.read_manifest(folder), artifact.load(folder)
+    # the model has its contents with it
+    config = replace(config, content=ContentConfig.parse({}))
     dataset, parts, _ = load_parts(config)
     dataset, parts = recoded(dataset, parts, recommender.users, recommender.items)
     ratings = recommender.model.predicts_values(manifest.config.get("train", {}).get("loss"))
@@ -165,6 +169,8 @@ def _run(
         logger.log(_LEVELS[problem.severity], "%s: %s", problem.message, problem.remedy)
     config = replace(config, model=fit.adapted(config.model_name, config.model, parts.train, config.train.loss))
     model, begun = _first(config, dataset)
+    if prepared is None:
+        contents.check_use(model, config.model_name, config.content)
     config = replace(config, train=fit.chosen(model, parts.train, config.train))
     judge = Judge(dataset, parts, config.evaluate, ratings=model.predicts_values(config.train.loss))
     (folder / CONFIG).write_text(config.to_toml(), encoding="utf-8")
@@ -273,7 +279,7 @@ def _train(
             model,
             parts.train,
             config.train,
-            catalogue=judge.dataset.catalogue,
+            dataset=judge.dataset,
             validate=choose,
             checkpoint=folder / CHECKPOINT,
             resume=resuming,
@@ -299,7 +305,7 @@ def _train(
     earlier, (model, _), learned = model, _first(config, judge.dataset), parts.refit
     began = time.perf_counter()
     last = config.train if solved else config.train.model_copy(update={"epochs": epochs})
-    for record in fit.fit(model, learned, last, catalogue=judge.dataset.catalogue, checkpoint=folder / _REFIT, resume=resuming):
+    for record in fit.fit(model, learned, last, dataset=judge.dataset, checkpoint=folder / _REFIT, resume=resuming):
         if on_record:
             on_record(record)
     stacking.pass_on(earlier, model)

@@ -77,9 +77,8 @@ def _learn(
     resume: bool,
     on_record: OnRecord | None,
 ) -> None:
-    catalogue = judge.dataset.catalogue
     for record in fit.fit(
-        model, interactions, config, catalogue=catalogue, validate=validate, checkpoint=checkpoint, resume=resume
+        model, interactions, config, dataset=judge.dataset, validate=validate, checkpoint=checkpoint, resume=resume
     ):
         if on_record:
             on_record(record)

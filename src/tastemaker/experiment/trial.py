@@ -129,9 +129,9 @@ class Trial:
         return self.model.eval()
 
     def _fitted(self) -> Generator[Record, None, None]:
-        train, catalogue = self.material.split.train, self.material.dataset.catalogue
+        train, dataset = self.material.split.train, self.material.dataset
         validate = None if self.solved else self._judged
-        yield from fit.fit(self.model, train, self.config.train, catalogue=catalogue, validate=validate)
+        yield from fit.fit(self.model, train, self.config.train, dataset=dataset, validate=validate)
         if self.solved:
             stacking.learn(self.model, self.material.judge)
             self._judged(self.model)

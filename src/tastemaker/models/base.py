@@ -15,6 +15,7 @@ A model never sees a loss. In training it is handed a `Batch` and says, as `Enco
 from __future__ import annotations
 
 import abc
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
@@ -24,12 +25,14 @@ import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from tastemaker.data.habits import suited
 from tastemaker.data.interactions import Histories, Interactions
+from tastemaker.data.item_contents import ItemContents
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.data.vocabulary import FIRST
+from tastemaker.nn.entity import EntityEncoder, ItemTable, with_more_items
 from tastemaker.nn.sparse import SizedByData
 from tastemaker.nn.started import Started
 from tastemaker.settings import Settings
@@ -182,6 +185,8 @@ class Model(SizedByData, abc.ABC):
     """The worlds of `data.synthetic` whose right answer the model finds, with its default settings; contract tests hold it to that."""
     needs_history: ClassVar[bool] = True
     """False when a known user is scored from the code alone."""
+    needs_contents: ClassVar[bool] = False
+    """True when items are nothing but the vectors of what they are (`[content]`)."""
     needs_catalogue: ClassVar[bool] = False
     """True when the model compares what items are, and so has nothing to say without a catalogue."""
 
@@ -206,6 +211,35 @@ class Model(SizedByData, abc.ABC):
         Raises:
             DataError: the model needs a catalogue that this one is not.
         """
+
+    def observe_contents(self, contents: ItemContents, interactions: Interactions) -> None:
+        """Takes the vectors of what items are; items with an event among `interactions` may have a vector of their own as well.
+
+        Called once before fitting, if the schema has contents; a model without such tables takes nothing.
+        """
+        counts = np.bincount(interactions.item, minlength=self.schema.num_items)
+        for table in self._entities():
+            table.set(contents, counts > 0)
+
+    def begin_step(self) -> None:
+        """Drops what was kept for speed and depends on weights that are about to change."""
+        self.forget()
+        for table in self._entities():
+            table.forget()
+
+    @property
+    def reads_contents(self) -> bool:
+        """Whether items are known by what they are as well: the schema has contents, and the model makes use of them."""
+        return next(self._entities(), None) is not None
+
+    @property
+    def trained_items(self) -> Tensor | None:
+        """int64: codes of the items that training compares with; None: all. With contents an item without events is no negative."""
+        table = next(self._entities(), None)
+        return None if table is None else table.trained.nonzero().squeeze(1)
+
+    def _entities(self) -> Iterator[EntityEncoder]:
+        return (module for module in self.modules() if isinstance(module, EntityEncoder))
 
     @classmethod
     def defaults(cls, loss: str | None) -> dict[str, Any]:
@@ -234,6 +268,9 @@ class Model(SizedByData, abc.ABC):
 class RetrievalModel(Model):
     """A model whose score is a dot product of a user vector and an item vector, so that an index can search it."""
 
+    item_rows: ClassVar[tuple[str, ...]] = ()
+    """Parameters and buffers with a row an item besides the tables of item vectors; a new item gets the mean of those trained."""
+
     @abc.abstractmethod
     def encode_user(self, query: Query) -> Tensor:
         """User vectors, float32 (batch, dim)."""
@@ -241,6 +278,21 @@ class RetrievalModel(Model):
     @abc.abstractmethod
     def encode_item(self, codes: Tensor | None = None) -> Tensor:
         """Item vectors, float32 (…, dim) for `codes` (int64, any shape), or (num_items, dim) for all."""
+
+    @property
+    def grows(self) -> bool:
+        """Whether items that come later can be added by what they are (`grown`)."""
+        return any(isinstance(part, EntityEncoder) for part in self.children())
+
+    def grown(self, contents: ItemContents) -> Self:
+        """The same model with items more, which get the codes after the last; all weights are shared with this one.
+
+        Raises:
+            ValueError: the model does not grow.
+        """
+        if not self.grows:
+            raise ValueError(f"{type(self).__name__} without contents does not grow")
+        return with_more_items(self, contents, self.item_rows)
 
     def encode_batch(self, batch: Batch) -> Encoded:
         """The user vectors that a training step compares with items; called in training mode alone."""
@@ -296,7 +348,7 @@ class SequenceModel(RetrievalModel):
             return self
 
     learns_from = "sequences"
-    item_embedding: nn.Embedding
+    item_embedding: ItemTable
 
     def encode_batch(self, batch: Batch) -> Encoded:
         return Encoded(self.encode_before(batch.query))
@@ -310,7 +362,7 @@ class SequenceModel(RetrievalModel):
         """
 
     @property
-    def item_table(self) -> nn.Embedding:
+    def item_table(self) -> ItemTable:
         """The vectors of the items that are recommended: by default those that are read."""
         return self.item_embedding
 

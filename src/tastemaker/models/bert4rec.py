@@ -14,6 +14,7 @@ from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import Batch, Encoded, Query, RetrievalModel
 from tastemaker.nn.dropout import Dropout
+from tastemaker.nn.entity import item_table
 from tastemaker.nn.ragged import Packing, positions_from_end
 from tastemaker.nn.transformer import Block, init_glorot
 from tastemaker.settings import Settings
@@ -50,13 +51,14 @@ class BERT4Rec(RetrievalModel):
         dropout: float = Field(0.2, ge=0, lt=1, description="of embeddings and of each block; unset: more on sparser data")
 
     learns_from = "sequences"
+    item_rows = ("item_bias",)
     config: Config
     train_defaults: ClassVar = {"learning_rate": 0.002, "schedule": "linear", "warmup": 200, "slide": True}
 
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
         dim = config.dim
-        self.item_embedding = nn.Embedding(schema.num_items, dim)
+        self.item_embedding = item_table(schema, dim)
         self.item_bias = nn.Parameter(torch.zeros(schema.num_items))
         self.position_embedding = nn.Embedding(config.max_length + 1, dim)
         self.mask = nn.Parameter(torch.randn(dim) * config.init)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import TokenModel
 from tastemaker.nn.dropout import Dropout
+from tastemaker.nn.entity import item_table
 from tastemaker.nn.frequency import LowPass
 from tastemaker.nn.ragged import Packing
 from tastemaker.nn.reader import CausalReader
@@ -54,7 +55,7 @@ class BSARec(TokenModel):
 
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
-        self.item_embedding = nn.Embedding(schema.num_items, config.dim)
+        self.item_embedding = item_table(schema, config.dim)
         blocks = (_Block(config) for _ in range(config.blocks))
         self.reader = CausalReader(config.dim, blocks, config.max_length, config.dropout, init=config.init, norm=False)
         init_normal(self, config.init)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import Query, TokenModel
 from tastemaker.nn.dropout import Dropout
+from tastemaker.nn.entity import init_table, item_table
 from tastemaker.nn.started import Started
 from tastemaker.nn.windows import WindowConvolutions, windows
 
@@ -50,8 +51,8 @@ class Caser(TokenModel):
 
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
-        self.item_embedding = nn.Embedding(schema.num_items, config.dim)
-        nn.init.normal_(self.item_embedding.weight, std=config.init)
+        self.item_embedding = item_table(schema, config.dim)
+        init_table(self.item_embedding, config.init)
         self.start = nn.Parameter(torch.randn(config.dim) * config.init)
         self.norm_input = nn.LayerNorm(config.dim)
         self.convolutions = WindowConvolutions(config.dim, config.window, config.horizontal, config.vertical)

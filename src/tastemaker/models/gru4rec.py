@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import TokenModel
 from tastemaker.nn.dropout import Dropout
+from tastemaker.nn.entity import ItemTable, init_table, item_table
 from tastemaker.nn.recurrent import Cell, Recurrent, Steps
 from tastemaker.nn.started import Started
 
@@ -45,8 +46,8 @@ class GRU4Rec(TokenModel):
 
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
-        self.item_embedding = nn.Embedding(schema.num_items, config.dim)
-        self.output_embedding = None if config.constrained else nn.Embedding(schema.num_items, config.dim)
+        self.item_embedding = item_table(schema, config.dim)
+        self.output_embedding = None if config.constrained else item_table(schema, config.dim)
         self.start = nn.Parameter(torch.randn(config.dim) * config.init)
         self.norm_input = nn.LayerNorm(config.dim)
         self.recurrent = Recurrent(config.cell, config.dim, config.hidden, config.layers, config.dropout_hidden)
@@ -54,7 +55,7 @@ class GRU4Rec(TokenModel):
         self.dropout_embedding, self.dropout_hidden = Dropout(config.dropout_embedding), Dropout(config.dropout_hidden)
         for module in (self.item_embedding, self.output_embedding):
             if module is not None:
-                nn.init.normal_(module.weight, std=config.init)
+                init_table(module, config.init)
 
     def states(self, rows: Started) -> Tensor:
         return self._decoded(self._run(rows))
@@ -71,5 +72,5 @@ class GRU4Rec(TokenModel):
         return self.decode(self.dropout_hidden(states))
 
     @property
-    def item_table(self) -> nn.Embedding:
+    def item_table(self) -> ItemTable:
         return self.item_embedding if self.output_embedding is None else self.output_embedding

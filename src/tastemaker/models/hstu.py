@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import TokenModel
 from tastemaker.nn.dropout import Dropout
+from tastemaker.nn.entity import item_table
 from tastemaker.nn.lags import log_lags, rectangles
 from tastemaker.nn.pointwise import PointwiseAttention
 from tastemaker.nn.ragged import Packing
@@ -51,7 +52,7 @@ class HSTU(TokenModel):
 
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
-        self.item_embedding = nn.Embedding(schema.num_items, config.dim)
+        self.item_embedding = item_table(schema, config.dim)
         self.start = nn.Parameter(torch.randn(config.dim) * config.init)
         self.blocks = nn.ModuleList(
             PointwiseAttention(config.dim, config.heads, config.max_length + 1, config.buckets, config.dropout)

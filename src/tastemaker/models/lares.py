@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import TokenModel
 from tastemaker.nn.dropout import Dropout
+from tastemaker.nn.entity import item_table
 from tastemaker.nn.ragged import Packing, positions_from_end
 from tastemaker.nn.started import Started
 from tastemaker.nn.transformer import Block, init_normal
@@ -56,7 +57,7 @@ class LARES(TokenModel):
                 Block(config.dim, config.heads, config.hidden * config.dim, config.dropout) for _ in range(count)
             )
 
-        self.item_embedding = nn.Embedding(schema.num_items, config.dim)
+        self.item_embedding = item_table(schema, config.dim)
         self.position_embedding = nn.Embedding(config.max_length + 1, config.dim)
         self.start = nn.Parameter(torch.randn(config.dim) * config.init)
         self.blocks, self.core = blocks(config.blocks), blocks(config.core)

@@ -52,7 +52,7 @@ class LightGCN(RetrievalModel):
 
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
-        self.walker = Propagation(schema.num_users, schema.num_items, config.dim, config.layers, first=True, init=config.init)
+        self.walker = Propagation(schema, config.dim, config.layers, first=True, init=config.init)
         self.matching = Matching(schema.num_items, config.similarity, config.temperature, item_bias=config.item_bias is True)
         self._step: Sides | None = None
 

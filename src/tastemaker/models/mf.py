@@ -15,6 +15,7 @@ from tastemaker.data.vocabulary import FIRST
 from tastemaker.errors import ConfigError
 from tastemaker.models.base import Query, RetrievalModel
 from tastemaker.nn.dropout import Dropout
+from tastemaker.nn.entity import init_table, item_table
 from tastemaker.settings import Settings
 
 
@@ -53,6 +54,7 @@ class MF(RetrievalModel):
     train_defaults: ClassVar = {"optimizer": "adam", "learning_rate": 0.01, "schedule": "linear"}
     ratings_defaults: ClassVar = {"learning_rate": 0.002, "betas": (0.9, 0.98), "l2": 0.03, "epochs": 10}
 
+    item_rows = ("item_bias",)
     config: Config
     mean: Tensor
     low: Tensor
@@ -63,12 +65,12 @@ class MF(RetrievalModel):
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
         self.user_embedding = nn.Embedding(schema.num_users, config.dim)
-        self.item_embedding = nn.Embedding(schema.num_items, config.dim)
+        self.item_embedding = item_table(schema, config.dim)
         self.user_bias = nn.Parameter(torch.zeros(schema.num_users), requires_grad=config.biases)
         self.item_bias = nn.Parameter(torch.zeros(schema.num_items), requires_grad=config.biases)
         self.dropout = Dropout(config.dropout)
         nn.init.normal_(self.user_embedding.weight, std=config.init)
-        nn.init.normal_(self.item_embedding.weight, std=config.init)
+        init_table(self.item_embedding, config.init)
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("low", torch.tensor(-torch.inf))
         self.register_buffer("high", torch.tensor(torch.inf))
@@ -144,7 +146,8 @@ class MF(RetrievalModel):
         right = seen.new_zeros(len(query), dim).index_add_(0, rows, seen * goal.unsqueeze(1))
         gram = outer.view(-1, dim, dim) + self.config.fold_in_regularization * torch.eye(dim, device=table.device)
         if not bool(self.explicit):
-            real = table[FIRST:]
+            seen_items = self.trained_items
+            real = table[FIRST:] if seen_items is None else table[seen_items]
             gram = gram + (real.T @ real) / max(1, len(real))
         folded = torch.linalg.solve(gram, right)
         if not bool(self.explicit):

@@ -12,6 +12,7 @@ from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import TokenModel
 from tastemaker.nn.additive import AdditiveAttention
 from tastemaker.nn.dropout import Dropout
+from tastemaker.nn.entity import init_table, item_table
 from tastemaker.nn.ragged import Packing
 from tastemaker.nn.recurrent import Recurrent, Steps
 from tastemaker.nn.started import Started
@@ -44,14 +45,14 @@ class NARM(TokenModel):
 
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
-        self.item_embedding = nn.Embedding(schema.num_items, config.dim)
+        self.item_embedding = item_table(schema, config.dim)
         self.start = nn.Parameter(torch.randn(config.dim) * config.init)
         self.norm_input = nn.LayerNorm(config.dim)
         self.recurrent = Recurrent("gru", config.dim, config.hidden, config.layers, config.dropout_hidden)
         self.attention = AdditiveAttention(config.hidden)
         self.decode = nn.Linear(2 * config.hidden, config.dim, bias=False)
         self.dropout_embedding, self.dropout_hidden = Dropout(config.dropout_embedding), Dropout(config.dropout_hidden)
-        nn.init.normal_(self.item_embedding.weight, std=config.init)
+        init_table(self.item_embedding, config.init)
 
     def states(self, rows: Started) -> Tensor:
         run = self._run(rows)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import ClassVar, Literal, cast
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import TokenModel
+from tastemaker.nn.entity import item_table
 from tastemaker.nn.reader import CausalReader
 from tastemaker.nn.started import Started
 from tastemaker.nn.transformer import Block, LiGRBlock, init_normal
@@ -51,7 +52,7 @@ class SASRec(TokenModel):
         super().__init__(config, schema)
         kind = LiGRBlock if config.block == "ligr" else Block
         sizes = (config.dim, config.heads, config.hidden * config.dim, config.dropout)
-        self.item_embedding = nn.Embedding(schema.num_items, config.dim)
+        self.item_embedding = item_table(schema, config.dim)
         self.reader = CausalReader(
             config.dim,
             (kind(*sizes, attention_dropout=config.attention_dropout) for _ in range(config.blocks)),

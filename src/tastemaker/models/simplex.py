@@ -13,6 +13,7 @@ from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import Batch, Encoded, Query, RetrievalModel
 from tastemaker.nn.dropout import Dropout
+from tastemaker.nn.entity import init_table, item_table
 from tastemaker.nn.pooling import mean_of_all, mean_of_others
 from tastemaker.settings import Settings
 
@@ -51,13 +52,13 @@ class SimpleX(RetrievalModel):
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
         self.user_embedding = nn.Embedding(schema.num_users, config.dim)
-        self.item_embedding = nn.Embedding(schema.num_items, config.dim)
+        self.item_embedding = item_table(schema, config.dim)
         self.history = nn.Linear(config.dim, config.dim, bias=False)
         self.attention = nn.Linear(config.dim, config.dim) if config.aggregate == "attention" else None
         self.dropout = Dropout(config.dropout)
         self.register_buffer("trained", torch.zeros(schema.num_users, dtype=torch.bool))
         nn.init.normal_(self.user_embedding.weight, std=config.init)
-        nn.init.normal_(self.item_embedding.weight, std=config.init)
+        init_table(self.item_embedding, config.init)
         nn.init.eye_(self.history.weight)  # the history is in the space of the items it is compared with
 
     @classmethod

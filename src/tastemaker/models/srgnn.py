@@ -14,6 +14,7 @@ from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import Query, SequenceModel
 from tastemaker.nn.dropout import Dropout
+from tastemaker.nn.entity import init_table, item_table
 from tastemaker.nn.session_graph import GatedGraph, SessionGraphs
 
 
@@ -43,7 +44,7 @@ class SRGNN(SequenceModel):
 
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
-        self.item_embedding = nn.Embedding(schema.num_items, config.dim)
+        self.item_embedding = item_table(schema, config.dim)
         self.start = nn.Parameter(torch.randn(config.dim) * config.init)
         self.norm_input = nn.LayerNorm(config.dim)
         self.graph = GatedGraph(config.dim, config.steps)
@@ -52,7 +53,7 @@ class SRGNN(SequenceModel):
         self.weigh = nn.Linear(config.dim, 1, bias=False)
         self.decode = nn.Linear(2 * config.dim, config.dim, bias=False)
         self.dropout = Dropout(config.dropout)
-        nn.init.normal_(self.item_embedding.weight, std=config.init)
+        init_table(self.item_embedding, config.init)
 
     @classmethod
     def adapt(cls, config: Config, interactions: Interactions, loss: str | None = None) -> Config:

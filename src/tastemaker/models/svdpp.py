@@ -12,6 +12,7 @@ from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import Batch, Encoded, Query, RetrievalModel
 from tastemaker.nn.dropout import Dropout
+from tastemaker.nn.entity import item_table
 from tastemaker.nn.regressions import Groups
 from tastemaker.settings import Settings
 
@@ -47,6 +48,7 @@ class SVDpp(RetrievalModel):
         "epochs": 10,
     }
 
+    item_rows = ("item_bias",)
     config: Config
     mean: Tensor
     low: Tensor
@@ -56,8 +58,8 @@ class SVDpp(RetrievalModel):
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
         self.user_embedding = nn.Embedding(schema.num_users, config.dim)
-        self.item_embedding = nn.Embedding(schema.num_items, config.dim)
-        self.rated_embedding = nn.Embedding(schema.num_items, config.dim)
+        self.item_embedding = item_table(schema, config.dim)
+        self.rated_embedding = item_table(schema, config.dim)
         self.user_bias = nn.Parameter(torch.zeros(schema.num_users))
         self.item_bias = nn.Parameter(torch.zeros(schema.num_items))
         self.dropout = Dropout(config.dropout)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import TokenModel
 from tastemaker.nn.dropout import Dropout
+from tastemaker.nn.entity import item_table
 from tastemaker.nn.intervals import IntervalBlock
 from tastemaker.nn.lags import personal_lags, rectangles
 from tastemaker.nn.ragged import Packing, positions_from_end
@@ -50,7 +51,7 @@ class TiSASRec(TokenModel):
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
         tokens, buckets = config.max_length + 1, config.intervals + 1
-        self.item_embedding = nn.Embedding(schema.num_items, config.dim)
+        self.item_embedding = item_table(schema, config.dim)
         self.start = nn.Parameter(torch.randn(config.dim) * config.init)
         self.blocks = nn.ModuleList(
             IntervalBlock(config.dim, config.heads, config.hidden * config.dim, tokens, buckets, config.dropout)

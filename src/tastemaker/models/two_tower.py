@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.models.base import Batch, Encoded, Query, RetrievalModel
 from tastemaker.nn.dropout import Dropout
+from tastemaker.nn.entity import init_table, item_table
 from tastemaker.nn.pooling import mean_of_all, mean_of_others
 from tastemaker.settings import Settings
 
@@ -52,13 +53,13 @@ class TwoTower(RetrievalModel):
 
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
-        self.item_embedding = nn.Embedding(schema.num_items, config.dim)
+        self.item_embedding = item_table(schema, config.dim)
         self.nobody = nn.Parameter(torch.randn(config.dim) * config.init)
         self.dropout = Dropout(config.dropout)
         self.user_tower, self.item_tower = (
             _Tower(config.dim, config.hidden * config.dim, config.layers) if config.hidden else nn.Identity() for _ in range(2)
         )
-        nn.init.normal_(self.item_embedding.weight, std=config.init)
+        init_table(self.item_embedding, config.init)
 
     def encode_batch(self, batch: Batch) -> Encoded:
         query = batch.query

@@ -60,7 +60,7 @@ class XSimGCL(RetrievalModel):
 
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
-        self.walker = Propagation(schema.num_users, schema.num_items, config.dim, config.layers, first=False, init=config.init)
+        self.walker = Propagation(schema, config.dim, config.layers, first=False, init=config.init)
         self.matching = Matching(schema.num_items, config.similarity, config.temperature, item_bias=config.item_bias is True)
         self._step: tuple[Sides, Sides] | None = None
 

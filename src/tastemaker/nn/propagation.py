@@ -9,6 +9,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
+from tastemaker.data.schema import FeatureSchema
+from tastemaker.nn.entity import init_table, item_table
 from tastemaker.nn.graph import BipartiteGraph
 from tastemaker.nn.sparse import SizedByData
 
@@ -36,14 +38,14 @@ class Propagation(SizedByData):
     training saw, one who has done more since a newer one, and a user unseen in training one without an own embedding.
     """
 
-    def __init__(self, num_users: int, num_items: int, dim: int, layers: int, *, first: bool, init: float) -> None:
+    def __init__(self, schema: FeatureSchema, dim: int, layers: int, *, first: bool, init: float) -> None:
         """`first`: whether layer 0 counts in the mean; `init`: standard deviation of the first embeddings."""
         super().__init__()
-        self.user_embedding = nn.Embedding(num_users, dim)
-        self.item_embedding = nn.Embedding(num_items, dim)
+        self.user_embedding = nn.Embedding(schema.num_users, dim)
+        self.item_embedding = item_table(schema, dim)
         nn.init.normal_(self.user_embedding.weight, std=init)
-        nn.init.normal_(self.item_embedding.weight, std=init)
-        self.graph = BipartiteGraph(num_users, num_items)
+        init_table(self.item_embedding, init)
+        self.graph = BipartiteGraph(schema.num_users, schema.num_items)
         self.layers, self.first = layers, first
         self._settled: _Settled | None = None
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from tastemaker.nn.entity import ItemTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,7 @@ class Started:
         """int64 (rows,): the place of each row's last token; for rows that are not empty."""
         return self.offsets[1:] - 1
 
-    def vectors(self, table: nn.Embedding, start: Tensor) -> Tensor:
+    def vectors(self, table: ItemTable, start: Tensor) -> Tensor:
         """(tokens, dim): the embedding of each event's item, and `start`, (dim,), where rows begin."""
         return table(self.items).index_copy(0, self.starts, start.expand(len(self.starts), -1))
 

@@ -8,7 +8,7 @@ items.arrow           id, events, then the catalogue's columns, a row per item p
 histories.arrow       items, times, values: lists, a row per user place; times or values are left out where there are none
 ```
 
-A recommender of two stages has the files of `stage_files` besides.
+One whose model learned from the contents of items has `content-NAME.safetensors`, what the encoder of each modality learned. A recommender of two stages has the files of `stage_files` besides.
 
 Opening checks everything before it believes anything: each file's hash, the manifest's own, that vocabularies, histories, model and
 weights fit each other. Hashes guard against damage and mix-ups; they are no signature, so they do not say who made an artifact.
@@ -31,7 +31,8 @@ from tastemaker.data.interactions import Histories
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.data.vocabulary import FIRST, Vocabulary
 from tastemaker.errors import ArtifactError, ConfigError
-from tastemaker.recommend import stage_files
+from tastemaker.recommend import encoding, stage_files
+from tastemaker.recommend.encoding import EncodingFacts
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.recommend.sealed import (
     AGAIN,
@@ -83,6 +84,8 @@ class Manifest(Settings):
     config: dict[str, Any]
     """the resolved config of the run that made it"""
     files: dict[str, FileFacts]
+    content: EncodingFacts | None = None
+    """how contents of items are made, where the model learned from them"""
     stages: StageFacts | None = None
     """where the lists are made in two stages: all that is not the first source"""
 
@@ -127,6 +130,9 @@ def save(
         "metrics": metrics or {},
         "config": config or {},
     }
+    if recommender.encoding is not None:
+        facts["content"] = recommender.encoding.facts()
+        files |= recommender.encoding.writers()
     if recommender.stages is not None:
         facts["stages"] = stage_files.facts(recommender.stages)
         files |= stage_files.writers(recommender.stages)
@@ -143,7 +149,9 @@ def load(folder: Path | str, *, device: torch.device | str = "cpu") -> Recommend
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    check_files(folder, manifest.files, (*_FILES, *(stage_files.names(manifest.stages) if manifest.stages else ())))
+    of_content = encoding.files(manifest.content) if manifest.content else ()
+    of_stages = stage_files.names(manifest.stages) if manifest.stages else ()
+    check_files(folder, manifest.files, (*_FILES, *of_content, *of_stages))
     with opening(folder):
         users = Vocabulary(_column(read_arrow(folder / _USERS), 0, "id"))
         table = read_arrow(folder / _ITEMS)
@@ -160,11 +168,13 @@ def load(folder: Path | str, *, device: torch.device | str = "cpu") -> Recommend
                 )
         events = np.concatenate([np.zeros(FIRST, np.int64), _numbers(_column(table, 1, "events"), pa.int64())])
         histories = _histories(read_arrow(folder / _HISTORIES), manifest.num_users, manifest.num_items)
-        sizes = FeatureSchema(manifest.num_users, manifest.num_items)
+        told = None if manifest.content is None else encoding.schema(manifest.content)
+        sizes = FeatureSchema(manifest.num_users, manifest.num_items, told)
         model = built(manifest.model, sizes, folder / _WEIGHTS).to(device)
         catalogue = table.select(range(2, table.num_columns))
         stages = None if manifest.stages is None else stage_files.read(folder, manifest.stages, model, users, items, catalogue)
-        return Recommender(model, users, items, histories, events=events, catalogue=catalogue, stages=stages)
+        made_by = None if manifest.content is None else encoding.read(folder, manifest.content)
+        return Recommender(model, users, items, histories, events=events, catalogue=catalogue, stages=stages, encoding=made_by)
 
 
 def read_manifest(folder: Path | str) -> Manifest:

@@ -18,6 +18,7 @@ from tastemaker.data.vocabulary import FIRST, UNKNOWN, Vocabulary
 from tastemaker.errors import DataError
 from tastemaker.models.base import Model, Query, RetrievalModel
 from tastemaker.recommend.candidates import Candidates, Scorer, device_of, rank, scorer
+from tastemaker.recommend.encoding import Encoding
 from tastemaker.recommend.reasons import Reason, effects, strongest
 from tastemaker.recommend.scoring import Scoring
 from tastemaker.recommend.stages import Stages
@@ -85,6 +86,7 @@ class Recommender:
         events: np.ndarray | None = None,
         catalogue: pa.Table | None = None,
         stages: Stages | None = None,
+        encoding: Encoding | None = None,
     ) -> None:
         """Joins the parts; `Recommender.of` takes them from a dataset.
 
@@ -96,6 +98,7 @@ class Recommender:
             events: int (items.size,): events of each item code, for the popular list; None counts them in `histories`.
             catalogue: a row per item place, or no columns.
             stages: what makes the lists, where it is more than the model: `model` is its first source, and is what items are alike by.
+            encoding: what made the contents of items that the model learned from, for items that come later.
 
         Raises:
             DataError: the parts do not belong together.
@@ -111,7 +114,7 @@ class Recommender:
         _agree("event counts", len(events), items.size)
         self.model, self.users, self.items = model.eval(), users, items
         self.histories, self.events, self.catalogue = histories, events.astype(np.int64), catalogue
-        self.stages = stages
+        self.stages, self.encoding = stages, encoding
 
     @classmethod
     def of(
@@ -138,7 +141,16 @@ class Recommender:
         events = np.bincount(known.item, minlength=dataset.items.size)
         if history_length is not None:
             histories = histories.last(history_length)
-        return cls(model, dataset.users, dataset.items, histories, events=events, catalogue=dataset.catalogue, stages=stages)
+        return cls(
+            model,
+            dataset.users,
+            dataset.items,
+            histories,
+            events=events,
+            catalogue=dataset.catalogue,
+            stages=stages,
+            encoding=dataset.contents.encoding if dataset.contents else None,
+        )
 
     def __repr__(self) -> str:
         return f"Recommender({type(self.model).__name__}, {len(self.users)} users, {len(self.items)} items)"

@@ -75,17 +75,26 @@ def app(
         lists=Threads("list", workers=4, waiting=256),
         reads=Threads("read", workers=8, waiting=256, patience_seconds=patience, budget_seconds=budget),
         writes=Threads("write", workers=32, waiting=256, patience_seconds=patience, budget_seconds=budget),
+        words=Threads("words", workers=8, waiting=64, patience_seconds=service.settings.patience_ms / 1000),
         control=Threads("control", workers=1, waiting=2),
         table=table,
         document=msgspec.json.encode(openapi.document(table.routes)),
     )
-    for name, threads in (("lists", parts.lists), ("reads", parts.reads), ("writes", parts.writes), ("control", parts.control)):
+    for name, threads in (
+        ("lists", parts.lists),
+        ("reads", parts.reads),
+        ("writes", parts.writes),
+        ("words", parts.words),
+        ("control", parts.control),
+    ):
         parts.monitor.watch_queue(name, partial(getattr, threads, "busy"))
     parts.monitor.watch_queue("recommend", lambda: batcher.depth)
     parts.monitor.watch_model(lambda: service.ready, lambda: service.version)
     batcher.on_batch = parts.monitor.batch
     service.watch_stages(parts.monitor.list_stage)
     service.watch_skips(parts.monitor.skipped)
+    if service.language is not None:
+        parts.monitor.watch_language(service.language.tally)
     door = Door(table, {"recommend": lambda: batcher.full, "writes": lambda: parts.writes.full}, parts.monitor)
     http = Http(parts, settings, door, spans)
 
@@ -102,7 +111,7 @@ def app(
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
             await batcher.close()
-            for threads in (parts.lists, parts.reads, parts.writes, parts.control):
+            for threads in (parts.lists, parts.reads, parts.writes, parts.words, parts.control):
                 threads.close()
             parts.monitor.flush()
             if spans is not None:

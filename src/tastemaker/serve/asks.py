@@ -35,6 +35,8 @@ class Ask:
     """whether the answer is kept in the store"""
     arrived: float | None = None
     """`time.perf_counter()` when it was received; None: now"""
+    quiet: bool = False
+    """whether the language model has no room for it"""
 
 
 @dataclass(slots=True, eq=False)
@@ -109,6 +111,10 @@ class Row:
     head: list[int] = field(default_factory=list)
     """codes that come first: found under the filter before it was lifted, or of an earlier answer"""
     relaxed: bool = False
+    order: list[int] | None = None
+    """codes of the best candidates as a language model orders them, empty where it does not; None: not asked yet"""
+    explanations: dict[int, str] = field(default_factory=dict)
+    """reasons in words, by code"""
     codes: list[int] = field(default_factory=list)
     """the list, once `done`"""
     scores: dict[int, float] = field(default_factory=dict)

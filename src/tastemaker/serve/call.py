@@ -34,6 +34,8 @@ class Parts:
     reads: Threads
     writes: Threads
     """apart, so that a slow disk does not hold up answers"""
+    words: Threads
+    """for answers that wait for a language model"""
     control: Threads
     """for what takes seconds: promoting judges a model"""
     table: Table

@@ -2,7 +2,7 @@
 
 ```
 asks ─▶ rows (filters, pins, exclusions in codes) ─▶ histories ─▶ scores ─▶ masks, top-k ─▶ re-ranking ─▶ envelopes
-                                                                 or both stages, see `two_stage`
+                                                                 or both stages, see `two_stage`; an order of words, see `voice`
                                                         │ store slow or gone      │ model fails, or no time left
                                                         └──────▶ the last list of that user, then the popular list: "degraded"
 ```
@@ -19,11 +19,11 @@ import numpy as np
 from tastemaker.data.features.encoded import Features
 from tastemaker.errors import RequestError
 from tastemaker.log import logger
+from tastemaker.recommend.held import Held
 from tastemaker.serve import histories
 from tastemaker.serve.asks import Ask, Row, row_of
 from tastemaker.serve.envelope import Envelopes
 from tastemaker.serve.guard import Guard
-from tastemaker.serve.held import Held
 from tastemaker.serve.live import Live
 from tastemaker.serve.masks import Masks
 from tastemaker.serve.rerank import chosen, first_depth, with_pins
@@ -32,6 +32,7 @@ from tastemaker.serve.settings import ServeSettings
 from tastemaker.serve.shelves import Shelves
 from tastemaker.serve.two_stage import TwoStage
 from tastemaker.serve.view import View
+from tastemaker.serve.voice import Voice, dealt
 from tastemaker.store.base import Store
 from tastemaker.wire.bodies import Answer, Recommend
 
@@ -63,16 +64,18 @@ class Desk:
         envelopes: Envelopes,
         settings: ServeSettings,
         clock: Callable[[], int],
+        voice: Voice,
     ) -> None:
         self._store, self._live, self._guard, self._masks = store, live, guard, masks
         self._shelves, self._envelopes, self._settings, self._clock = shelves, envelopes, settings, clock
         self.retriever = Retriever()
         self.two_stage = TwoStage(self.retriever, settings)
+        self._voice = voice
         self._model_seconds = 0.0
         self.last: Held[tuple[str, ...]] = Held(settings.last_answers)
         """the last good list of each user, for when the model cannot answer"""
         self.watch: Callable[[str, float], object] = lambda stage, seconds: None
-        """told what each stage of a batch took: filter, history, score, rerank, record"""
+        """told what each stage of a batch took: filter, history, score, language, rerank, explain, record"""
         self.watch_rows: Callable[[Ranked], object] | None = None
         """told what a ranker read, for each answer"""
 
@@ -88,6 +91,10 @@ class Desk:
         good = [row for row in rows if isinstance(row, Row)]
         self.watch("filter", time.perf_counter() - started)
         self.fill(good, view, now)
+        if any(row.request.include for row in good):
+            began = time.perf_counter()
+            self._voice.explain(good, view)
+            self.watch("explain", time.perf_counter() - began)
         filled = time.perf_counter()
         found = self._envelopes.of(good, view, now, started)
         answers = iter(found)
@@ -132,7 +139,7 @@ class Desk:
         self.watch("history", time.perf_counter() - started)
         for row in rows:
             self._set_origin(row, view)
-            row.depth = first_depth(row, settings.pool, view.size)
+            row.depth = first_depth(row, settings.pool, view.size, self._voice.depth(row))
         by_ask = {id(row.ask): row for row in rows}
         waiting = list(rows)
         while waiting:
@@ -204,6 +211,10 @@ class Desk:
             self._give_up(rows[0], view, "model_failed")
             return
         scored = time.perf_counter()
+        if any(row.request.rerank for row in rows):
+            self._voice.order(rows, view, codes)
+            self.watch("language", time.perf_counter() - scored)
+            scored = time.perf_counter()
         for row, found, values in zip(rows, codes, scores, strict=True):
             found, values = found[: row.depth], values[: row.depth]  # what others look at must change nothing
             try:
@@ -221,7 +232,7 @@ class Desk:
             return
         taken = {code for other in earlier for code in other.codes}
         row.scores.update(zip(codes.tolist(), scores.tolist(), strict=True))
-        found = chosen(row, view, codes, scores, taken, now)
+        found = chosen(row, view, dealt(row, codes), scores, taken, now)
         request, short = row.request, row.request.limit - len(row.pins) - len(found)
         if short and len(codes) >= row.depth and row.depth < view.size:
             row.depth = min(4 * row.depth, view.size)

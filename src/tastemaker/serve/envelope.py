@@ -61,6 +61,8 @@ def _answer(row: Row, view: View, recommendation_id: str) -> Answer:
             shelf.properties = view.properties(code)
         if reasons is not None:
             shelf.reasons = reasons.get(code, [])
+        if row.explanations:
+            shelf.explanation = row.explanations.get(code)
         items.append(shelf)
     return Answer(
         recommendation_id=recommendation_id,

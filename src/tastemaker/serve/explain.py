@@ -16,7 +16,7 @@ from tastemaker.serve.times import to_text
 from tastemaker.serve.view import View
 from tastemaker.wire.bodies import Explain, Recommend, Step, Trace
 
-_RERANKING = ("diversity", "max_per", "rotation")
+_RERANKING = ("rerank", "diversity", "max_per", "rotation")
 
 
 def explain(body: Explain, desk: Desk, view: View, now: int) -> Trace:
@@ -70,7 +70,7 @@ def explain(body: Explain, desk: Desk, view: View, now: int) -> Trace:
 
 def _rows(request: Recommend, desk: Desk, view: View, now: int) -> list[Row]:
     """The request's row, then those of the request with its re-ranking stages put in one after the other."""
-    bare = msgspec.structs.replace(request, rotation=None, diversity=0.0, max_per={})
+    bare = msgspec.structs.replace(request, rerank=None, rotation=None, diversity=0.0, max_per={})
     steps = [request, bare]
     for name in _RERANKING:
         bare = msgspec.structs.replace(bare, **{name: getattr(request, name)})

@@ -11,11 +11,11 @@ import torch
 
 from tastemaker.errors import RequestError, StoreError
 from tastemaker.models.base import RetrievalModel
+from tastemaker.recommend.held import Held
 from tastemaker.serve import company
 from tastemaker.serve.asks import Past
 from tastemaker.serve.envelope import model_name
 from tastemaker.serve.guard import Guard
-from tastemaker.serve.held import Held
 from tastemaker.serve.histories import past_of, reads
 from tastemaker.serve.ids import checked
 from tastemaker.serve.lists import best_of, listed
@@ -97,7 +97,7 @@ class Likeness:
     ) -> Answer:
         """See `Service.similar`."""
         started, now, view = time.perf_counter(), self._clock(), self._live.view
-        code = self._known(view, item_id)
+        code = self.known(view, item_id)
         gate = self._masks.gate(view, now, filter, parameters, {})
         line = self._like(view, code)
         status: Literal["ok", "degraded", "fallback"] = "ok"
@@ -206,7 +206,7 @@ class Likeness:
     def audience(self, item_id: str, limit: int) -> SimilarUsers:
         """See `Service.audience`."""
         now, view = self._clock(), self._live.view
-        code = self._known(view, item_id)
+        code = self.known(view, item_id)
         line = self._like(view, code)
         line = self._together(view, [item_id]) if line is None else line
         like, _ = best_of(line, self._masks.gate(view, now, None, {}, {}), [code], _ITEMS_LIKE)
@@ -259,8 +259,19 @@ class Likeness:
         found = self._guard.ask(lambda: self._store.histories(users, length), self._settings.store_budget_ms / 1000)
         return [past_of(user, events, view) for user, events in zip(users, found, strict=True)]
 
+    def met(self, user_id: str) -> list[int]:
+        """What a user met, in codes, oldest first. Raises RequestError (404) where that is nothing."""
+        view = self._live.view
+        codes = self._pasts(view, [user_id])[0].codes
+        if not codes:
+            raise RequestError(
+                "a user of whom nothing is known", code="unknown_user", status=404, expected="a user with events"
+            )
+        return codes
+
     @staticmethod
-    def _known(view: View, item_id: str) -> int:
+    def known(view: View, item_id: str) -> int:
+        """The code of an item. Raises RequestError (404) where nothing is known of it."""
         code = view.code(checked(item_id, "item_id"))
         if code is None:
             raise RequestError(f"no item {item_id[:80]!r}", code="unknown_item", status=404, expected="the id of a known item")

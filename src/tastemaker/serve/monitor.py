@@ -10,14 +10,17 @@ import sys
 import time
 from collections import Counter as Counts
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TextIO
 
 import msgspec
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from tastemaker import __version__
+from tastemaker.recommend.language.tally import Tally
 from tastemaker.serve.times import to_text
 from tastemaker.store.base import ModelVersion
 from tastemaker.wire.bodies import Answer, EventsTaken
@@ -59,6 +62,34 @@ class Seen:
         return read - self.started, handled - read, self.written - handled
 
 
+class _Language(Collector):
+    """A tally as metrics."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    def collect(self) -> Iterable[Metric]:
+        """The counts as they are now."""
+        told = self._tally.to_dict()
+        answers = CounterMetricFamily(
+            "tastemaker_language_answers", "What became of questions to the language model.", labels=["task", "outcome"]
+        )
+        faults = CounterMetricFamily(
+            "tastemaker_language_faults", "What was left out of its replies.", labels=["task", "fault"]
+        )
+        for family, counts in ((answers, told["answers"]), (faults, told["faults"])):
+            for task, by_name in counts.items():
+                for name, count in by_name.items():
+                    family.add_metric([task, name], count)
+        calls = CounterMetricFamily("tastemaker_language_calls", "Calls of the language model.", labels=["task"])
+        for task, count in told["calls"].items():
+            calls.add_metric([task], count)
+        tokens = CounterMetricFamily("tastemaker_language_tokens", "Tokens it read and wrote.", labels=["way"])
+        for way, count in told["tokens"].items():
+            tokens.add_metric([way], count)
+        return [answers, faults, calls, tokens]
+
+
 class Monitor:
     """Counts and keeps; one for each application."""
 
@@ -96,7 +127,7 @@ class Monitor:
         self._warnings = Counter("tastemaker_answer_warnings", "Warnings on recommendations.", ["warning"], registry=one)
         self._skips = Counter(
             "tastemaker_skipped_stages",
-            "Requests answered without a source of candidates, or without the ranker.",
+            "Requests answered without a source of candidates, without the ranker, or without the language model.",
             ["stage", "reason"],
             registry=one,
         )
@@ -181,6 +212,10 @@ class Monitor:
     def watch_queue(self, name: str, depth: Callable[[], float]) -> None:
         """Shows how many wait in a queue."""
         self._depth.labels(name).set_function(depth)
+
+    def watch_language(self, tally: Tally) -> None:
+        """Shows what a language model was asked, what became of it and what it cost."""
+        self.registry.register(_Language(tally))
 
     def watch_model(self, ready: Callable[[], bool], version: Callable[[], ModelVersion | None]) -> None:
         """Shows which version is in use, and how old it is."""

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from tastemaker.errors import RequestError
+from tastemaker.recommend.held import Held
 from tastemaker.serve.asks import Ask
-from tastemaker.serve.held import Held
 from tastemaker.store.base import Shown, Store
 from tastemaker.wire.bodies import Recommend, RecommendSession
 

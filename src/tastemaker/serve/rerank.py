@@ -9,13 +9,13 @@ from tastemaker.serve.asks import Row
 from tastemaker.serve.view import View
 
 
-def first_depth(row: Row, pool: int, size: int) -> int:
-    """Candidates to look at to begin with."""
+def first_depth(row: Row, pool: int, size: int, least: int = 0) -> int:
+    """Candidates to look at to begin with: `least` of them, or more."""
     request = row.request
     depth = request.limit + len(row.pins) + sum(ask.request.limit for ask in row.ask.shelves)
     if request.diversity or request.rotation or request.max_per:
         depth = max(2 * depth, pool)
-    return min(depth, size)
+    return min(max(depth, least), size)
 
 
 def chosen(row: Row, view: View, codes: np.ndarray, scores: np.ndarray, taken: set[int], now: int) -> list[int]:

@@ -127,6 +127,24 @@ RECOMMENDATIONS = (
         problems=(404,),
     ),
     Route(
+        "GET",
+        "/v1/users/{user_id}/summary",
+        _RECOMMEND,
+        recommend.summary,
+        "A user's taste in words.",
+        w.Summary,
+        problems=(404,),
+    ),
+    Route(
+        "GET",
+        "/v1/items/{item_id}/tags",
+        _RECOMMEND,
+        recommend.tags,
+        "Words that help to find an item.",
+        w.Tags,
+        problems=(404,),
+    ),
+    Route(
         "GET", "/v1/popular", _RECOMMEND, recommend.popular, "What most users met.", w.Answer, query=c.PopularQuery, browser=True
     ),
     Route(

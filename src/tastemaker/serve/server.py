@@ -27,6 +27,7 @@ import uvicorn
 from tastemaker.errors import ConfigError
 from tastemaker.log import logger
 from tastemaker.recommend import artifact as artifacts
+from tastemaker.recommend.language import Language, LanguageSettings
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.serve.app import app
 from tastemaker.serve.batcher import Batcher
@@ -47,7 +48,13 @@ _COLLECT = 20_000, 20, 50
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _MALLOC = {_M_MMAP_THRESHOLD: 32 << 20, _M_TRIM_THRESHOLD: 128 << 20}
 """Bytes: blocks up to the first come from memory that is kept, of which up to the second is idle."""
-_SECTIONS: dict[str, type[Settings]] = {"serve": ServeSettings, "http": HttpSettings, "gate": GateSettings, "jobs": JobSettings}
+_SECTIONS: dict[str, type[Settings]] = {
+    "serve": ServeSettings,
+    "http": HttpSettings,
+    "gate": GateSettings,
+    "jobs": JobSettings,
+    "language": LanguageSettings,
+}
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ class Plan:
     slow_ms: float = 250.0
     telemetry: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """sections serve, http, gate, jobs"""
+    """sections serve, http, gate, jobs, language"""
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,10 @@ def serve(plan: Plan, on_address: Callable[[str, bool], None], on_ready: Callabl
             )
         listening = stack.enter_context(_listening(plan.host, plan.port))
         url = _url(listening, plan.host)
-        service = stack.enter_context(Service(store, settings=sections["serve"]))
+        language = Language.of(sections["language"])
+        if language is not None:
+            stack.enter_context(language)
+        service = stack.enter_context(Service(store, settings=sections["serve"], language=language))
         registry = None if plan.artifact is not None else Registry(store, plan.models, limits=sections["gate"])
         application = app(
             service,

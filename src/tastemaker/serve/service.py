@@ -6,6 +6,7 @@
 | popular, trending, latest | `shelves.py` |
 | similar, similar_users, audience, complementary, rank | `likeness.py` |
 | explain | `explain.py` |
+| summary, tags, and what a language model does to lists | `voice.py` |
 | feedback | `keeper.py`, `intake.py` |
 | items and users | `keeper.py`, `catalogue.py`, `live.py` |
 """
@@ -18,6 +19,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from tastemaker.errors import RequestError
+from tastemaker.recommend.language import Language
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.serve.asks import Ask
 from tastemaker.serve.crowd import Crowd
@@ -35,6 +37,7 @@ from tastemaker.serve.recorder import Recorder
 from tastemaker.serve.settings import ServeSettings
 from tastemaker.serve.shelves import Shelves
 from tastemaker.serve.view import View
+from tastemaker.serve.voice import Voice
 from tastemaker.store.base import ModelVersion, Store
 from tastemaker.wire.bodies import (
     Answer,
@@ -47,6 +50,8 @@ from tastemaker.wire.bodies import (
     RecommendSession,
     SessionEvent,
     SimilarUsers,
+    Summary,
+    Tags,
     Trace,
 )
 
@@ -64,7 +69,13 @@ class Service(Keeper):
     """
 
     def __init__(
-        self, store: Store, *, settings: ServeSettings | None = None, clock: Callable[[], int] = wall_clock, follow: bool = True
+        self,
+        store: Store,
+        *,
+        settings: ServeSettings | None = None,
+        clock: Callable[[], int] = wall_clock,
+        follow: bool = True,
+        language: Language | None = None,
     ) -> None:
         """Reads the catalogue of `store` (which stays the caller's to close).
 
@@ -73,6 +84,7 @@ class Service(Keeper):
             settings: `[serve]`; None takes the defaults.
             clock: µs since 1970.
             follow: whether to look for changes of the catalogue by other processes in the background, from `warm` on.
+            language: a language model, for requests that ask for one; it stays the caller's to close.
         """
         settings = ServeSettings.parse({}) if settings is None else settings
         self.settings, self.store, self._clock = settings, store, clock
@@ -86,7 +98,10 @@ class Service(Keeper):
         self._pages = Pages(store, settings.pages)
         self.recorder = Recorder(store, queue=settings.recorder_queue, group=settings.recorder_group)
         self._envelopes = Envelopes(self._pages, self.recorder)
-        self._desk = Desk(store, self._live, self._guard, self._masks, self._shelves, self._envelopes, settings, clock)
+        self._voice = Voice(language)
+        self._desk = Desk(
+            store, self._live, self._guard, self._masks, self._shelves, self._envelopes, settings, clock, self._voice
+        )
         self._likeness = Likeness(self._live, self._masks, self._shelves, store, self._guard, settings, clock)
         self._warm, self._follow = False, follow
         self._live.each_round(self._shelves.refresh)
@@ -142,12 +157,12 @@ class Service(Keeper):
             self._live.start(self.settings.refresh_seconds)
 
     def watch_stages(self, watch: Callable[[str, float], object]) -> None:
-        """Has `watch` told what each stage of a batch of lists took, in seconds: filter, history, score, rerank, record."""
+        """Has `watch` told what each stage of a batch of lists took, in seconds: filter, history, score, language, rerank, explain, record."""
         self._desk.watch = self._desk.two_stage.watch = watch
 
     def watch_skips(self, watch: Callable[[str, str, int], object]) -> None:
-        """Has `watch` told which stage of two was left out: its name ("ranker", or a source's), why (failed, late), for how many requests."""
-        self._desk.two_stage.skipped = watch
+        """Has `watch` told which stage was left out: its name ("ranker", "language" or a source's), why (failed, late …), for how many."""
+        self._desk.two_stage.skipped = self._voice.skipped = watch
 
     def watch_rows(self, watch: Callable[[Ranked], object] | None) -> None:
         """Has `watch` told, for each answer, the encoded rows that a ranker read; None: nobody, as to begin with."""
@@ -242,6 +257,25 @@ class Service(Keeper):
         """Why an item is, or is not, on a user's list: its way through every stage."""
         return explain(body, self._desk, self._live.view, self._clock())
 
+    # words
+    @property
+    def language(self) -> Language | None:
+        """The language model, if there is one."""
+        return self._voice.language
+
+    def waits_for_words(self, request: Recommend) -> bool:
+        """Whether a request waits for the language model, so that it is not to be in a batch with others."""
+        return self._voice.wanted(request)
+
+    def summary(self, user_id: str) -> Summary:
+        """A user's taste in words. Raises RequestError (404) where nothing is known of it."""
+        return self._voice.summary(user_id, self._likeness.met(checked(user_id, "user_id")), self._live.view)
+
+    def tags(self, item_id: str) -> Tags:
+        """Words that help to find an item. Raises RequestError (404) where nothing is known of it."""
+        view = self._live.view
+        return self._voice.tags(self._likeness.known(view, item_id), view)
+
     def refresh(self) -> bool:
         """Does now what the following thread does every `refresh_seconds`; whether the catalogue had changed."""
         changed = self._live.refresh()
@@ -258,6 +292,7 @@ class Service(Keeper):
         self.recorder.forget(user_id)
         self._pages.forget(user_id)
         self._desk.last.forget(user_id)
+        self._voice.forget(user_id)
         self._live.view.user_codes.pop(user_id, None)
 
     @staticmethod

@@ -33,16 +33,21 @@ class Sampler(Protocol):
 class Popularity:
     """Draws items with probability ∝ count^α (Mikolov et al. 2013 for α = 0.75); α = 0 is uniform over all items."""
 
-    def __init__(self, counts: np.ndarray, alpha: float) -> None:
-        """`counts`: training interactions of each item code, (num_items,)."""
+    def __init__(self, counts: np.ndarray, alpha: float, only_seen: bool = False) -> None:
+        """`counts`: training interactions of each item code, (num_items,); with `only_seen` items without any are never drawn."""
         powers = np.maximum(counts[FIRST:], 1.0 if alpha else 0.0).astype(np.float64) ** alpha
+        if only_seen:
+            powers[counts[FIRST:] == 0] = 0.0
         self.cumulative = torch.from_numpy(np.cumsum(powers / powers.sum())).float()
-        self.log_p = torch.from_numpy(np.concatenate([np.full(FIRST, -np.inf), np.log(powers / powers.sum())])).float()
+        self.last = int(np.flatnonzero(powers)[-1])
+        with np.errstate(divide="ignore"):
+            self.log_p = torch.from_numpy(np.concatenate([np.full(FIRST, -np.inf), np.log(powers / powers.sum())])).float()
 
     def __call__(self, positives: Tensor, rows: int, count: int, generator: torch.Generator) -> Negatives:
         shape = (rows, count) if rows else (count,)
         draw = torch.rand(shape, generator=generator)
-        codes = torch.searchsorted(self.cumulative, draw).clamp_max(len(self.cumulative) - 1) + FIRST
+        # the first place past the draw, so that an item of probability 0 is never it
+        codes = torch.searchsorted(self.cumulative, draw, right=True).clamp_max(self.last) + FIRST
         return Negatives(codes, self.log_p[codes] + np.log(count))
 
 
@@ -60,8 +65,8 @@ class InBatch:
 class Mixed:
     """Half in-batch, half uniform (Yang et al. 2020): covers items that are rarely a positive."""
 
-    def __init__(self, counts: np.ndarray) -> None:
-        self.in_batch, self.uniform = InBatch(counts), Popularity(counts, 0.0)
+    def __init__(self, counts: np.ndarray, only_seen: bool = False) -> None:
+        self.in_batch, self.uniform = InBatch(counts), Popularity(counts, 0.0, only_seen)
 
     def __call__(self, positives: Tensor, rows: int, count: int, generator: torch.Generator) -> Negatives:
         taken = torch.randint(len(positives), (max(1, count // 2),), generator=generator)
@@ -74,10 +79,13 @@ class Mixed:
 NAMES = ("uniform", "popularity", "in_batch", "mixed")
 
 
-def sampler(name: str, counts: np.ndarray, alpha: float) -> Sampler:
-    """The sampler of a `[train] sampler` name; `counts` are training interactions per item code."""
+def sampler(name: str, counts: np.ndarray, alpha: float, *, only_seen: bool = False) -> Sampler:
+    """The sampler of a `[train] sampler` name; `counts` are training interactions per item code.
+
+    With `only_seen` an item without training interactions is never drawn.
+    """
     if name == "in_batch":
         return InBatch(counts)
     if name == "mixed":
-        return Mixed(counts)
-    return Popularity(counts, alpha if name == "popularity" else 0.0)
+        return Mixed(counts, only_seen)
+    return Popularity(counts, alpha if name == "popularity" else 0.0, only_seen)

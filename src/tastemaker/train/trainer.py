@@ -78,7 +78,7 @@ def train(
         batch_targets=config.batch_targets,
         identity=_identity(model, interactions, config),
         validate=None if validate is None else lambda: validate(model),
-        before_step=model.forget,  # what it kept for speed goes with the weights it came from
+        before_step=model.begin_step,  # what it kept for speed goes with the weights it came from
         checkpoint=checkpoint,
         resume=resume,
     )
@@ -115,7 +115,7 @@ class _StepLoss:
                 )
         if config.sampler:
             counts = np.bincount(interactions.item, minlength=model.schema.num_items)
-            self.sampler = sampler(config.sampler, counts, config.alpha)
+            self.sampler = sampler(config.sampler, counts, config.alpha, only_seen=model.trained_items is not None)
 
     def __call__(self, batch: Batch) -> Tensor:
         model = self.model
@@ -132,9 +132,9 @@ class _StepLoss:
             targets, values = targets[encoded.asked], values[encoded.asked]
             weights = None if weights is None else weights[encoded.asked]
         if config.loss == "cross_entropy":
-            users, table = encoded.users, model.encode_item()
-            loss = full_softmax(users, table[FIRST:], targets - FIRST, weights, rows=encoded.rows, dtype=self.dtype)
-            vectors = [users] if not config.l2 and not config.l1 else [users, table.index_select(0, targets)]
+            users, table, places = encoded.users, *self._catalogue(model, targets)
+            loss = full_softmax(users, table, places, weights, rows=encoded.rows, dtype=self.dtype)
+            vectors = [users] if not config.l2 and not config.l1 else [users, table.index_select(0, places)]
         else:
             users = encoded.users if encoded.rows is None else encoded.users.index_select(0, encoded.rows)
             vectors = [users, model.encode_item(targets)]
@@ -151,6 +151,13 @@ class _StepLoss:
         if config.l1:
             loss = loss + config.l1 * sum(vector.abs().sum() for vector in vectors) / len(targets)
         return loss if encoded.penalty is None else loss + encoded.penalty
+
+    def _catalogue(self, model: RetrievalModel, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The vectors of all items that are compared with, and the places of the targets among them."""
+        codes, table = model.trained_items, model.encode_item()
+        if codes is None:
+            return table[FIRST:], targets - FIRST
+        return table.index_select(0, codes), torch.searchsorted(codes, targets)
 
     def _of_pairs(self, model: PairModel, batch: Batch) -> Tensor:
         weights = None if self.plain else batch.weights

@@ -230,6 +230,9 @@ class Rotation(Body):
 
 
 Include = Literal["properties", "score", "reasons"]
+ListInclude = Literal["properties", "score", "reasons", "explanations"]
+Rerank = Literal["language"]
+"""What puts the best candidates into another order, where the service has one"""
 
 
 class Recommend(Body):
@@ -254,7 +257,8 @@ class Recommend(Body):
     strict_filter: bool = True
     """False: where the filter leaves fewer than `limit`, the list is filled up without it, with a warning"""
     context: Properties = {}
-    include: Annotated[list[Include], Meta(max_length=3)] = []
+    rerank: Rerank | None = None
+    include: Annotated[list[ListInclude], Meta(max_length=4)] = []
     deadline_ms: Annotated[float, Meta(gt=0, le=60_000)] | None = None
 
 
@@ -325,6 +329,8 @@ class Shelf(Reply, omit_defaults=True):
     """what put it there: a model's name, popular, latest, pin, co_occurrence, neighbours"""
     score: float | None = None
     reasons: list[Because] | None = None
+    explanation: str | None = None
+    """the reasons in words"""
     properties: Properties | None = None
     known: bool | None = None
     """False in a ranked list: nothing is known of this id"""
@@ -371,6 +377,24 @@ class Answers(Reply):
     answers: list[Answer]
 
 
+class Summary(Reply):
+    """A user's taste in words."""
+
+    user_id: str
+    text: str
+    source: Literal["language", "template"]
+    """what wrote it"""
+
+
+class Tags(Reply):
+    """Words that help to find an item."""
+
+    item_id: str
+    tags: list[str]
+    source: Literal["language", "categories"]
+    """where they come from"""
+
+
 class SimilarUser(Reply):
     """A user of like taste."""
 
@@ -388,7 +412,7 @@ class Step(Reply):
     """One stage of the way to an answer, for one item."""
 
     stage: str
-    """retrieve, availability, filter, seen, rank, boosts, pins, max_per, diversity, limit"""
+    """retrieve, availability, filter, seen, rank, boosts, pins, rerank, diversity, max_per, rotation, limit"""
     passed: bool
     detail: str
 

@@ -16,8 +16,10 @@ from tastemaker.wire.bodies import (
     ItemBody,
     JobReply,
     Limit,
+    ListInclude,
     Name,
     Reply,
+    Rerank,
     Share,
     UserBody,
 )
@@ -59,7 +61,8 @@ class RecommendQuery(Body):
     exclude_seen: bool = True
     diversity: Share = 0.0
     strict_filter: bool = True
-    include: Annotated[list[Include], Meta(max_length=3)] = msgspec.field(default_factory=list)
+    rerank: Rerank | None = None
+    include: Annotated[list[ListInclude], Meta(max_length=4)] = msgspec.field(default_factory=list)
     deadline_ms: Annotated[float, Meta(gt=0, le=60_000)] | None = None
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
-from time import monotonic
+from time import monotonic, perf_counter
 from typing import Literal
 
+from tastemaker.errors import RequestError
 from tastemaker.serve import browser
+from tastemaker.serve.asks import Ask
 from tastemaker.serve.call import Call
+from tastemaker.serve.limits import Threads
 from tastemaker.wire.bodies import (
     Answer,
     Answers,
     Recommend,
     SimilarUsers,
+    Summary,
+    Tags,
     Trace,
 )
 
@@ -22,7 +28,21 @@ _HELD = 1024
 
 async def recommend(call: Call) -> Answer:
     """For a user or a session; gathered with others into one forward pass."""
-    return await call.parts.batcher.submit(call.body)
+    return await _answered(call, call.body, record=True)
+
+
+async def _answered(call: Call, request: Recommend, *, record: bool) -> Answer:
+    """Who waits for a language model does so in a thread of its own, so that nobody else does; where there is none left, without it."""
+    parts = call.parts
+    if not parts.service.waits_for_words(request):
+        return await parts.batcher.submit(request, record=record)
+    ask = Ask(request, record=record, arrived=perf_counter())
+    if parts.words.full:
+        return await parts.batcher.ask(replace(ask, quiet=True))
+    answer = (await parts.words.run(parts.service.answer, [ask]))[0]
+    if isinstance(answer, RequestError):
+        raise answer
+    return answer
 
 
 async def for_user(call: Call) -> Answer:
@@ -37,10 +57,11 @@ async def for_user(call: Call) -> Answer:
         exclude_seen=query.exclude_seen,
         diversity=query.diversity,
         strict_filter=query.strict_filter,
+        rerank=query.rerank,
         include=query.include,
         deadline_ms=query.deadline_ms,
     )
-    return await call.parts.batcher.submit(request, record=False)
+    return await _answered(call, request, record=False)
 
 
 async def next_page(call: Call) -> Answer:
@@ -66,7 +87,7 @@ async def _continued(call: Call, limit: int | None, *, record: bool) -> Answer:
 
 async def batch(call: Call) -> Answers:
     """Several shelves of one page."""
-    return await call.parts.lists.run(call.parts.service.batch, call.body)
+    return await _room(call, *call.body.requests).run(call.parts.service.batch, call.body)
 
 
 async def similar(call: Call) -> Answer:
@@ -136,4 +157,21 @@ async def _listed(call: Call, which: Literal["popular", "trending", "latest"]) -
 
 async def explain(call: Call) -> Trace:
     """Why, and why not."""
-    return await call.parts.lists.run(call.parts.service.explain, call.body)
+    room = _room(call, *([call.body.request] if call.body.request else []))
+    return await room.run(call.parts.service.explain, call.body)
+
+
+async def summary(call: Call) -> Summary:
+    """A user's taste in words."""
+    return await call.parts.words.run(call.parts.service.summary, call.ids["user_id"])
+
+
+async def tags(call: Call) -> Tags:
+    """Words for an item."""
+    return await call.parts.words.run(call.parts.service.tags, call.ids["item_id"])
+
+
+def _room(call: Call, *requests: Recommend) -> Threads:
+    """Where to wait: apart from the others, if it is for a language model."""
+    words = any(call.parts.service.waits_for_words(request) for request in requests)
+    return call.parts.words if words else call.parts.lists

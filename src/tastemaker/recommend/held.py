@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
@@ -13,9 +14,10 @@ V = TypeVar("V")
 class Held(Generic[V]):
     """Values by key, the longest unused dropped beyond a capacity. Safe to use from several threads."""
 
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._entries: OrderedDict[Hashable, tuple[str | None, V]] = OrderedDict()
+    def __init__(self, capacity: int, seconds: float = float("inf"), clock: Callable[[], float] = time.monotonic) -> None:
+        """`seconds` after it was put a value is not held any more."""
+        self._capacity, self._seconds, self._clock = capacity, seconds, clock
+        self._entries: OrderedDict[Hashable, tuple[str | None, V, float]] = OrderedDict()
         self._keys: dict[str, set[Hashable]] = {}
         self._lock = threading.Lock()
 
@@ -28,6 +30,9 @@ class Held(Generic[V]):
             entry = self._entries.get(key)
             if entry is None:
                 return None
+            if self._clock() >= entry[2]:
+                self._drop(key)
+                return None
             self._entries.move_to_end(key)
             return entry[1]
 
@@ -35,7 +40,7 @@ class Held(Generic[V]):
         """Holds a value; `owner` is the user it is about."""
         with self._lock:
             self._drop(key)
-            self._entries[key] = (owner, value)
+            self._entries[key] = (owner, value, self._clock() + self._seconds)
             if owner is not None:
                 self._keys.setdefault(owner, set()).add(key)
             while len(self._entries) > self._capacity:

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tastemaker.data.item_contents import FusionSettings, ItemContents
+from tastemaker.data.schema import FeatureSchema
+from tastemaker.nn.entity import EntityEncoder, content_table, init_table, item_table
+
+TRAINED = np.array([False, False, True, True, True, False, True])
+
+
+def contents(rows: int = 7, seed: int = 0, **given: object) -> ItemContents:
+    rng = np.random.default_rng(seed)
+    present = {"text": np.arange(rows) >= 2, "image": np.arange(rows) % 2 == 0}
+    values = {"text": rng.normal(3, 2, (rows, 6)).astype(np.float32), "image": rng.normal(size=(rows, 4)).astype(np.float32)}
+    return ItemContents(values, present, FusionSettings.parse(given))
+
+
+def table(**given: object) -> EntityEncoder:
+    torch.manual_seed(0)
+    told = contents(**given)
+    made = item_table(FeatureSchema(3, 7, told.schema), 8)
+    assert isinstance(made, EntityEncoder)
+    made.set(told, TRAINED)
+    return made.eval()
+
+
+def test_without_contents_it_is_a_plain_table() -> None:
+    assert isinstance(item_table(FeatureSchema(3, 7), 8), torch.nn.Embedding)
+    assert isinstance(content_table(FeatureSchema(3, 7), 8), torch.nn.Embedding)
+
+
+def test_rows_are_looked_up_as_in_a_table_with_and_without_gradients() -> None:
+    made, codes = table(), torch.tensor([[2, 5], [6, 2]])
+    with torch.no_grad():
+        whole = made.weight
+        assert made.weight is whole  # made once
+        torch.testing.assert_close(made(codes), whole[codes])
+    torch.testing.assert_close(made(codes), whole[codes])
+    made.forget()
+    torch.testing.assert_close(made(codes), whole[codes])
+
+
+def test_contents_are_centred_and_of_length_one_over_those_that_have_them() -> None:
+    made = table()
+    text = made.contents_0[2:]
+    torch.testing.assert_close(text.mean(0), torch.zeros(6), atol=1e-6, rtol=0)
+    assert text.square().sum(1).mean() == pytest.approx(1, abs=1e-5)
+    assert not made.contents_0[:2].any()
+
+
+def test_an_item_without_training_events_has_no_vector_of_its_own() -> None:
+    made = table()
+    with torch.no_grad():
+        before = made.weight.clone()
+        made.own.weight += 1.0
+        made.forget()
+        moved = (made.weight - before).abs().sum(1) > 0
+    assert moved.tolist() == TRAINED.tolist()
+
+
+def test_ids_can_be_left_out() -> None:
+    assert table(ids=False).own is None
+    told = FeatureSchema(3, 7, contents().schema)
+    made = content_table(told, 8)
+    assert isinstance(made, EntityEncoder) and made.own is None
+    init_table(made, 0.1)  # nothing to do, and nothing breaks
+
+
+def test_in_training_own_vectors_are_hidden_where_contents_can_stand_in() -> None:
+    made = table(id_dropout=0.5).train()
+    with torch.no_grad():
+        made.own.weight.fill_(100.0)
+        found = torch.stack([(made.forget(), made.weight.mean(1))[1] for _ in range(200)])
+    shown = found > 50
+    assert 0.4 < shown[:, [2, 4, 6]].float().mean() < 0.6
+    assert shown[:, 3].any() and not shown[:, 5].any()
+
+
+def test_rows_are_made_once_a_training_step_and_anew_in_the_next() -> None:
+    made = table(id_dropout=0.5).train()
+    assert made.weight is made.weight
+    first = made.weight
+    made.forget()
+    assert made.weight is not first
+
+
+def test_a_grown_table_begins_with_the_old_rows_and_shares_its_weights() -> None:
+    made, more = table(), contents(3, seed=1)
+    grown = made.grown(more)
+    with torch.no_grad():
+        assert torch.equal(grown.weight[:7], made.weight)
+        assert grown.weight.shape == (10, 8)
+        expected = made.fused(
+            [made._scaled(place, more.values[name], more.present[name]) for place, name in enumerate(more.values)],
+            grown.there[7:],
+        )
+        torch.testing.assert_close(grown.weight[7:], expected)
+        assert len(made) == 7
+    assert grown.fused is made.fused
+    assert not grown.trained[7:].any()
+
+
+def test_a_state_is_loaded_into_a_fresh_table_of_any_number_of_rows() -> None:
+    made = table()
+    grown = made.grown(contents(3, seed=1))
+    fresh = EntityEncoder(10, 8, contents().schema).eval()
+    fresh.load_state_dict(grown.state_dict())
+    with torch.no_grad():
+        assert torch.equal(fresh.weight, grown.weight)
