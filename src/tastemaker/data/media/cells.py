@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,7 +65,7 @@ def folder_of(setting: str) -> Path | None:
 def content(cell: Any, folder: Path | None, max_bytes: int) -> bytes | None:
     """The bytes that a cell holds or points at; None where the cell is empty.
 
-    Paths are relative to the folder, or absolute and inside it.
+    Paths are relative to the folder, or absolute and inside it. A text `data:image/png;base64,…` (RFC 2397) is the content itself.
 
     Raises:
         UnusableError: with the reason.
@@ -73,12 +74,29 @@ def content(cell: Any, folder: Path | None, max_bytes: int) -> bytes | None:
         cell = cell["path"] if cell["bytes"] is None and "path" in cell else cell["bytes"]
     if cell is None or cell == "":
         return None
-    found = _read(cell, folder, max_bytes) if isinstance(cell, str) else cell
+    if isinstance(cell, bytes) and cell[:5] == b"data:":  # text that came into a column of bytes
+        cell = cell.decode("ascii", "replace")
+    if isinstance(cell, str):
+        found = _inline(cell, max_bytes) if cell.startswith("data:") else _read(cell, folder, max_bytes)
+    else:
+        found = cell
     if not found:
         raise UnusableError("no bytes")
     if len(found) > max_bytes:
         raise UnusableError("more bytes than max_bytes")
     return bytes(found)
+
+
+def _inline(text: str, max_bytes: int) -> bytes:
+    head, comma, data = text.partition(",")
+    if not comma or not head.endswith(";base64"):
+        raise UnusableError("a data: text without base64")
+    if len(data) > max_bytes * 4 // 3 + 4:
+        raise UnusableError("more bytes than max_bytes")
+    try:
+        return base64.b64decode(data, validate=True)
+    except ValueError:
+        raise UnusableError("a data: text that is no base64") from None
 
 
 def _read(path: str, folder: Path | None, max_bytes: int) -> bytes:
