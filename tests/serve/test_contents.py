@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import base64
-import io
 import threading
 import time
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from PIL import Image
 from tests.serve.twins import GROUPS, twins
 from tests.serve.worlds import ask, did, grid, ids, opened
 
@@ -214,23 +211,3 @@ def test_the_thread_of_a_warm_service_encodes_by_itself(tmp_path):
             time.sleep(0.01)
         assert item in ids(ask(service, user_id=min(found.fans[item]), limit=1))
     assert len({min(fans) for fans in found.fans.values()}) == GROUPS
-
-
-def test_a_picture_in_a_property_is_read_and_an_address_is_not():
-    from tastemaker.data.media.cells import UnusableError, content
-
-    picture = io.BytesIO()
-    Image.new("RGB", (8, 8), "red").save(picture, "PNG")
-    text = "data:image/png;base64," + base64.b64encode(picture.getvalue()).decode()
-    assert content(text, None, 10_000) == picture.getvalue()
-    assert content(text.encode(), None, 10_000) == picture.getvalue()
-    for bad, why in (
-        ("data:image/png;base64,@@@", "no base64"),
-        ("data:image/png,abc", "without base64"),
-        ("data:image/png;base64," + "A" * 20_000, "more bytes"),
-        ("data:image/png;base64,", "no bytes"),
-        ("https://example.org/a.png", "URL"),
-        ("/etc/passwd", "no folder"),
-    ):
-        with pytest.raises(UnusableError, match=why):
-            content(bad, None, 10_000)

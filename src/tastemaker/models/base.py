@@ -6,6 +6,7 @@ Model                   score(query, items)
 │   └── SequenceModel   encode_before(query): a user vector before every event of the history
 │       └── TokenModel  states(rows): the same of a start token and the events behind it
 ├── PairModel           score_each(query, items): a user and an item are looked at together
+├── GenerativeModel     surprise(batch): an item is spelled, token by token, and the score is its log probability
 └── Solvable            solve(interactions): fitted in closed form or by counting, not by gradients
 ```
 
@@ -339,6 +340,16 @@ class PairModel(Model):
         codes = torch.arange(self.schema.num_items, device=query.users.device) if items is None else items
         blocks = codes.split(max(1, _PAIRS // max(1, len(query))))
         return torch.cat([self.score_each(query, block.expand(len(query), -1)) for block in blocks], dim=1)
+
+
+class GenerativeModel(Model):
+    """A sequence model that spells the next item as tokens; its score is the log of the item's probability, which sum to 1."""
+
+    learns_from = "sequences"
+
+    @abc.abstractmethod
+    def surprise(self, batch: Batch) -> Tensor:
+        """Minus the log probability of each event of the query from those before it: float32 (events,)."""
 
 
 class SequenceModel(RetrievalModel):
