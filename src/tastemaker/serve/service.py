@@ -312,6 +312,8 @@ class Service(Keeper):
         """Does now what the following thread does every `refresh_seconds`; whether the catalogue had changed."""
         changed = self._live.refresh()
         self._live.acquaint()
+        while self._live.encode():
+            pass
         self._shelves.refresh()
         self._count()
         self._interview.prepare()
