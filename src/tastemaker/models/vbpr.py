@@ -14,7 +14,7 @@ from tastemaker.data.schema import FeatureSchema
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.models.base import Query, RetrievalModel
 from tastemaker.nn.dropout import Dropout
-from tastemaker.nn.entity import EntityEncoder, content_table
+from tastemaker.nn.entity import EntityEncoder, content_table, init_table
 from tastemaker.nn.fold_in import of_usual_length, ridge_users
 from tastemaker.settings import Settings
 
@@ -60,6 +60,7 @@ class VBPR(RetrievalModel):
         self.dropout = Dropout(config.dropout)
         nn.init.normal_(self.user_embedding.weight, std=config.init)
         nn.init.normal_(self.item_own, std=config.init)
+        init_table(self.contents, config.init)
         self.register_buffer("trained", torch.zeros(schema.num_users, dtype=torch.bool))
 
     def observe(self, interactions: Interactions) -> None:
