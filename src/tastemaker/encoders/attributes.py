@@ -1,4 +1,4 @@
-"""attributes: categories, lists of categories and numbers of the catalogue as one row of numbers, a place for each frequent value."""
+"""Categories, lists of categories and numbers of a catalogue as one row of numbers: a place for each frequent value."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ Model                   score(query, items)
 │   └── SequenceModel   encode_before(query): a user vector before every event of the history
 │       └── TokenModel  states(rows): the same of a start token and the events behind it
 ├── PairModel           score_each(query, items): a user and an item are looked at together
+├── GenerativeModel     surprise(batch): an item is spelled, token by token, and the score is its log probability
 └── Solvable            solve(interactions): fitted in closed form or by counting, not by gradients
 ```
 
@@ -32,7 +33,7 @@ from tastemaker.data.interactions import Histories, Interactions
 from tastemaker.data.item_contents import ItemContents
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.data.vocabulary import FIRST
-from tastemaker.nn.entity import EntityEncoder, ItemTable, with_more_items
+from tastemaker.nn.entity import EntityEncoder, ItemTable, with_items_alone, with_more_items
 from tastemaker.nn.sparse import SizedByData
 from tastemaker.nn.started import Started
 from tastemaker.settings import Settings
@@ -294,6 +295,21 @@ class RetrievalModel(Model):
             raise ValueError(f"{type(self).__name__} without contents does not grow")
         return with_more_items(self, contents, self.item_rows)
 
+    def encode_told(self, contents: ItemContents, own: np.ndarray) -> Tensor:
+        """Item vectors, float32 (items, dim), of items that are what `contents` say, as `grown` would have them; nothing else is made.
+
+        Args:
+            contents: a row an item.
+            own: int (items,): the code of an item the model knows, which then keeps what is its own; PAD for one it does not.
+
+        Raises:
+            ValueError: the model does not grow.
+        """
+        if not self.grows:
+            raise ValueError(f"{type(self).__name__} without contents does not grow")
+        few: RetrievalModel = with_items_alone(self, contents, self.item_rows, own)
+        return few.encode_item().detach()
+
     def encode_batch(self, batch: Batch) -> Encoded:
         """The user vectors that a training step compares with items; called in training mode alone."""
         return Encoded(self.encode_user(batch.query), batch.rows)
@@ -324,6 +340,16 @@ class PairModel(Model):
         codes = torch.arange(self.schema.num_items, device=query.users.device) if items is None else items
         blocks = codes.split(max(1, _PAIRS // max(1, len(query))))
         return torch.cat([self.score_each(query, block.expand(len(query), -1)) for block in blocks], dim=1)
+
+
+class GenerativeModel(Model):
+    """A sequence model that spells the next item as tokens; its score is the log of the item's probability, which sum to 1."""
+
+    learns_from = "sequences"
+
+    @abc.abstractmethod
+    def surprise(self, batch: Batch) -> Tensor:
+        """Minus the log probability of each event of the query from those before it: float32 (events,)."""
 
 
 class SequenceModel(RetrievalModel):

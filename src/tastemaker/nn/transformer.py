@@ -62,6 +62,31 @@ class Attention(nn.Module):
             line += group.rows
         return self.mix(torch.cat(outputs) if outputs else queries)
 
+    def memory(self, tokens: Tensor) -> Tensor:
+        """Keys and values of tokens, for `branch`: (…, dim) → (…, 2, heads, size)."""
+        dim, weight, bias = tokens.shape[-1], self.project.weight, self.project.bias
+        return F.linear(tokens, weight[dim:], bias[dim:]).view(*tokens.shape[:-1], 2, self.heads, -1)
+
+    def branch(self, tokens: Tensor, past: Tensor, there: Tensor, above: Tensor) -> Tensor:
+        """Tokens on branches that grow out of a row: each sees the row, those above it on its branch, and itself.
+
+        Args:
+            tokens: (rows, n, dim): n branches of each row.
+            past: the `memory` of the row's tokens: (rows, length, 2, heads, size).
+            there: bool (rows, length): False for empty slots.
+            above: the `memory` of those above and of the token itself: (rows, n, depth, 2, heads, size).
+        """
+        rows, n, dim = tokens.shape
+        query = F.linear(tokens, self.project.weight[:dim], self.project.bias[:dim]).view(rows, n, self.heads, -1)
+        query = query * query.shape[-1] ** -0.5
+        of_past = torch.einsum("rnhs,rths->rhnt", query, past[:, :, 0]).masked_fill(~there[:, None, None], -torch.inf)
+        of_branch = torch.einsum("rnhs,rndhs->rhnd", query, above[:, :, :, 0])
+        weights = torch.cat([of_past, of_branch], dim=-1).softmax(-1)
+        length = past.shape[1]
+        seen = torch.einsum("rhnt,rths->rnhs", weights[..., :length], past[:, :, 1])
+        seen = seen + torch.einsum("rhnd,rndhs->rnhs", weights[..., length:], above[:, :, :, 1])
+        return cast(Tensor, self.mix(seen.reshape(rows, n, dim)))
+
 
 class SwiGLU(nn.Module):
     """Perceptron with a gate (Shazeer 2020, "GLU Variants Improve Transformer", eq. 6): (silu(x W) ∘ x V) U."""
@@ -110,6 +135,16 @@ class Block(nn.Module):
         """What `forward` says at the newest token of each row, none of which is empty, for less: (tokens, dim) → (rows, dim)."""
         seen = self.attention.newest(self.norm_attention(tokens), packing)
         return packing.lines_to_rows(self._after(tokens.index_select(0, packing.newest), seen))
+
+    def memory(self, tokens: Tensor) -> Tensor:
+        """What `branch` needs to know of tokens, as they go into the block: see `Attention.memory`."""
+        return self.attention.memory(self.norm_attention(tokens))
+
+    def branch(self, tokens: Tensor, past: Tensor, there: Tensor, above: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Attention.branch`, where `above` is without the tokens themselves; and the memory with them."""
+        normed = self.norm_attention(tokens)
+        above = torch.cat([above, self.attention.memory(normed).unsqueeze(2)], dim=2)
+        return self._after(tokens, self.attention.branch(normed, past, there, above)), above
 
     def _after(self, tokens: Tensor, seen: Tensor) -> Tensor:
         tokens = tokens + self.dropout(seen)

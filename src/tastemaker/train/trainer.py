@@ -14,7 +14,7 @@ from torch import Tensor
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.errors import ConfigError, DataError
-from tastemaker.models.base import Batch, Model, PairModel, RetrievalModel
+from tastemaker.models.base import Batch, GenerativeModel, Model, PairModel, RetrievalModel
 from tastemaker.train import losses
 from tastemaker.train.config import TrainConfig
 from tastemaker.train.devices import pick_device, pick_dtype
@@ -113,6 +113,16 @@ class _StepLoss:
                     expected=f"something that {type(model).__name__} can use: it scores pairs and has no vectors",
                     hint="use train.weight_decay" if idle else "use train.loss = 'bce'",
                 )
+        if isinstance(model, GenerativeModel):
+            if config.loss != "cross_entropy":
+                raise ConfigError(
+                    f"train.loss = {config.loss!r} for a model that spells items",
+                    expected="cross_entropy, of their tokens",
+                    hint="remove train.loss",
+                )
+            idle = next((name for name in ("l2", "l1", "adversarial") if getattr(config, name)), None)
+            if idle:
+                raise ConfigError(f"train.{idle} for a model without item vectors", expected="train.weight_decay in its place")
         if config.sampler:
             counts = np.bincount(interactions.item, minlength=model.schema.num_items)
             self.sampler = sampler(config.sampler, counts, config.alpha, only_seen=model.trained_items is not None)
@@ -121,6 +131,8 @@ class _StepLoss:
         model = self.model
         if isinstance(model, PairModel):
             return self._of_pairs(model, batch)
+        if isinstance(model, GenerativeModel):
+            return _mean(model.surprise(batch), None if self.plain else batch.weights)
         assert isinstance(model, RetrievalModel)
         return self._of_vectors(model, batch)
 
