@@ -20,7 +20,7 @@ from tastemaker.settings import Settings
 class VBPR(RetrievalModel):
     """Score = γ_u · γ_i + θ_u · (E f_i) + β_i + β' · f_i, with f_i what the item is.
 
-    He & McAuley 2016, "VBPR: Visual Bayesian Personalized Ranking from Implicit Feedback", eq. 4, trained with BPR. Deviations: f_i is any
+    He & McAuley 2016, "VBPR: Visual Bayesian Personalized Ranking from Implicit Feedback", eq. 4; the paper's training is `[train] loss = "bpr"`. Deviations: by default cross-entropy over the catalogue; f_i is any
     modalities and their fusion (`[content]`), whose last dimension is β' · f_i; an item without training events has neither γ_i nor β_i, so what it is
     decides alone, and an item that comes later is scored alike. Without `[content]`, which only Python allows, f_i is the item's code.
 
@@ -33,7 +33,7 @@ class VBPR(RetrievalModel):
 
         dim: int = Field(64, gt=0, description="size of γ, the vectors of codes")
         content_dim: int = Field(64, gt=0, description="size of θ, the preferences for contents")
-        init: float = Field(0.1, gt=0, description="standard deviation of the first vectors")
+        init: float = Field(0.01, gt=0, description="standard deviation of the first vectors")
         dropout: float = Field(0.0, ge=0, lt=1, description="of user vectors")
 
     learns_from = "pairs"
@@ -43,7 +43,7 @@ class VBPR(RetrievalModel):
     item_rows = ("item_bias", "item_own")
     config: Config
     trained: Tensor
-    train_defaults: ClassVar = {"loss": "bpr", "optimizer": "adam", "learning_rate": 0.005, "schedule": "linear"}
+    train_defaults: ClassVar = {"optimizer": "adam", "learning_rate": 0.005, "schedule": "linear"}
 
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
         super().__init__(config, schema)
