@@ -27,7 +27,7 @@ def world(users: int = 80, seed: int = 0):
 
 
 def judge(lists, cold, truth, lengths, config=CONFIG, **more) -> Report:
-    return evaluate_ranking(lists, truth, COUNTS, lengths, config, cold_lists=cold, **more)
+    return evaluate_ranking(lists, truth, COUNTS, lengths, config, apart=None if cold is None else {"items/cold": cold}, **more)
 
 
 @given(seed=st.integers(0, 1000), users=st.integers(12, 60))
@@ -80,8 +80,9 @@ def test_parts_are_told_apart_where_that_says_something():
     assert "users/many" in judge(lists[:9], None, few, lengths[:9], EvaluateConfig(ks=(4,), bootstrap=0, coldness=True)).parts
     assert not coldness.told_apart(None, Histories.of([[9]] * 200_001), COUNTS)
     assert coldness.told_apart(None, Histories.of([[9]] * 10), COUNTS)
-    assert coldness.cold_items(COUNTS).tolist() == [9, 10, 11]
-    assert coldness.cold_items(np.zeros(5)).min() == FIRST
+    assert coldness.items_of("items/cold", COUNTS).tolist() == [9, 10, 11]
+    assert coldness.items_of("items/few", COUNTS).tolist() == [6, 7, 8]
+    assert coldness.items_of("items/cold", np.zeros(5)).min() == FIRST
 
 
 def test_parts_come_back_from_the_folder_and_are_paired(tmp_path):
@@ -113,7 +114,7 @@ def test_parts_ranked_among_other_cold_items_are_not_paired():
     lists, cold, truth, lengths = world()
     first, counts = judge(lists, cold, truth, lengths), COUNTS.copy()
     counts[10] = 1
-    other = evaluate_ranking(lists, truth, counts, lengths, CONFIG, cold_lists=cold)
+    other = evaluate_ranking(lists, truth, counts, lengths, CONFIG, apart={"items/cold": cold})
     pairs = compare({"first": first, "other": other}).parts
     assert "items/cold" not in pairs
     assert "items/cold_among_cold" not in pairs

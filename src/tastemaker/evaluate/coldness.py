@@ -6,6 +6,7 @@
 | `items/few`             | those with 1…5                                  | the catalogue                       | who ask for one     |
 | `items/many`            | those with more                                 | the catalogue                       | who ask for one     |
 | `items/cold_among_cold` | those without a training interaction            | items without a training interaction | who ask for one    |
+| `items/few_among_few`   | those with 1…5                                  | items with 1…5                      | who ask for one     |
 | `users/new`             | all                                             | the catalogue                       | without a history   |
 | `users/few`             | all                                             | the catalogue                       | with 1…5 events     |
 | `users/many`            | all                                             | the catalogue                       | with more           |
@@ -27,29 +28,31 @@ FEW = 5
 """Interactions of an item or events of a user up to which little is known of them."""
 LEAST_ASKING, MOST_USERS = 10, 200_000
 """Users who ask for a cold item from which on, and users in all up to which, parts are told apart unasked."""
-COLD, AMONG_COLD = "items/cold", "items/cold_among_cold"
+AMONG = {"items/cold": "items/cold_among_cold", "items/few": "items/few_among_few"}
+"""Parts that are also ranked among their own items alone, and as what."""
 
 
-def cold_items(train_counts: np.ndarray) -> np.ndarray:
-    """int64: the item codes without a training interaction, of `train_counts` (num_items,)."""
-    codes = np.flatnonzero(np.asarray(train_counts) == 0)
+def items_of(part: str, train_counts: np.ndarray) -> np.ndarray:
+    """int64: the item codes of a part of `AMONG`, by `train_counts` (num_items,)."""
+    codes = np.flatnonzero(_degrees(np.asarray(train_counts), "cold")[part.partition("/")[2]])
     return codes[codes >= FIRST]
 
 
-def asking_for_cold(truth: Histories, train_counts: np.ndarray) -> np.ndarray:
-    """int64: the rows of `truth` that hold an item without a training interaction, ascending."""
-    return np.flatnonzero(truth.where(np.asarray(train_counts)[truth.items] == 0).lengths)
+def asking_for(part: str, truth: Histories, train_counts: np.ndarray) -> np.ndarray:
+    """int64: the rows of `truth` that hold an item of a part of `AMONG`, ascending."""
+    wanted = _degrees(np.asarray(train_counts), "cold")[part.partition("/")[2]]
+    return np.flatnonzero(truth.where(wanted[truth.items]).lengths)
 
 
 def told_apart(wanted: bool | None, truth: Histories, train_counts: np.ndarray) -> bool:
     """Whether parts are judged: as wanted, or where neither too few ask for a cold item nor too many ask at all."""
     if wanted is not None:
         return wanted
-    return len(truth) <= MOST_USERS and len(asking_for_cold(truth, train_counts)) >= LEAST_ASKING
+    return len(truth) <= MOST_USERS and len(asking_for("items/cold", truth, train_counts)) >= LEAST_ASKING
 
 
 def parts(truth: Histories, train_counts: np.ndarray, history_lengths: np.ndarray) -> dict[str, tuple[np.ndarray, Histories]]:
-    """The parts that are not empty, but for `AMONG_COLD`, which needs other lists.
+    """The parts that are not empty, but for the values of `AMONG`, which need other lists.
 
     Args:
         truth: a row for each user who is asked, none of them empty.
