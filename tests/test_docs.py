@@ -29,6 +29,7 @@ PAGES = [
     *(
         f"docs/tutorials/{name}.md"
         for name in (
+            "cold_start",
             "content",
             "csv",
             "database",

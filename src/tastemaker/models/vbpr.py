@@ -78,7 +78,7 @@ class VBPR(RetrievalModel):
         contents = self.contents.weight if codes is None else self.contents(codes)
         own, bias = cast(Tensor, self.item_own), self.item_bias.unsqueeze(1)
         if isinstance(self.contents, EntityEncoder):
-            known = self.contents.trained.unsqueeze(1)
+            known = self.contents.own_share.unsqueeze(1)
             own, bias = own * known, bias * known
         own, bias = (own, bias) if codes is None else (own[codes], bias[codes])
         vectors = torch.cat([own, contents[..., :-1]], dim=-1)
