@@ -2,9 +2,8 @@
 
 python scripts/office_products.py $TASTEMAKER_BENCH_DATA/amazon-office-products --to made/amazon-office-products
 
-`choose.parquet` is for choosing settings: each user's history before the first validation target (of users who are only in the test file,
-before the first test target). `train.parquet` is for the test: each user's history before the first test target, and for the others all of theirs.
-The histories in the files hold the last ten items at most, so longer ones are lost.
+`train.parquet` has each user's history before the first validation target; of users who are only in the test file, before the first test target.
+The histories in the files hold the last ten items at most, so longer ones are lost. `valid.parquet` is every fifth row of the validation file.
 """
 
 from __future__ import annotations
@@ -22,17 +21,13 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True)
     arguments = parser.parse_args()
     arguments.to.mkdir(parents=True, exist_ok=True)
-    asked = {name: pq.read_table(arguments.source / f"{name}.parquet").to_pylist() for name in ("valid", "test")}
-    first: dict[str, dict[str, list[int]]] = {"valid": {}, "test": {}}
-    whole: dict[str, list[int]] = {}
-    for name, rows in asked.items():
-        for row in rows:
-            first[name].setdefault(row["user_id"], row["history_item_ids"])
-            if name == "valid":
-                whole[row["user_id"]] = [*row["history_item_ids"], row["item_id"]]
-    for name, sequences in {"choose": first["test"] | first["valid"], "train": whole | first["test"]}.items():
-        table = pa.table({"user_id": list(sequences), "item_ids": list(sequences.values())})
-        pq.write_table(table, arguments.to / f"{name}.parquet")
+    valid, test = (pq.read_table(arguments.source / f"{name}.parquet") for name in ("valid", "test"))
+    known: dict[str, list[int]] = {}
+    for row in [*valid.to_pylist(), *test.to_pylist()]:
+        known.setdefault(row["user_id"], row["history_item_ids"])
+    train = pa.table({"user_id": list(known), "item_ids": list(known.values())})
+    pq.write_table(train, arguments.to / "train.parquet")
+    pq.write_table(valid.take(pa.array(range(0, valid.num_rows, 5))), arguments.to / "valid.parquet")
 
 
 if __name__ == "__main__":

@@ -163,6 +163,26 @@ def test_withheld_items_are_never_learned_from(protocol, table, seed):
             assert result.before("validation").time.max() < result.validation.time.min()
 
 
+@pytest.mark.parametrize("warm_rows", ["random", "latest"])
+def test_few_shots_of_withheld_items_are_learned_from(warm_rows):
+    users, items = np.repeat(np.arange(2, 42), 20), np.tile(np.arange(2, 22), 40)
+    time = np.random.default_rng(0).permutation(len(users)) + 1
+    order = np.lexsort((time, users))
+    table = rows(users[order], time[order] * SECOND, item=items[order])
+    plain, few = (
+        splits.cold_items(table, generator=np.random.default_rng(0), warm_share=0.2, warm_rows=warm_rows, shots=shots)
+        for shots in (0, 3)
+    )
+    withheld = np.setdiff1d(table.item, plain.train.item)
+    assert len(withheld) == 4
+    assert [int((few.train.item == item).sum()) for item in withheld] == [3] * 4
+    moved = few.label != plain.label
+    assert moved.sum() == 12
+    assert (few.label[moved] == TRAIN).all()
+    if warm_rows == "latest":
+        assert few.before("test").time.max() < few.cut
+
+
 def test_warm_rows_are_asked_beside_cold_items():
     table = rows(np.repeat(np.arange(2, 22), 20), np.tile(np.arange(1, 21), 20), item=np.tile(np.arange(2, 22), 20))
     result = splits.cold_items(table, generator=np.random.default_rng(0), warm_share=0.25)

@@ -82,6 +82,13 @@ def test_like_meanings_are_near() -> None:
     assert values[0] @ values[1] > 0.4 > 0.2 > values[0] @ values[2]
 
 
+def test_products_may_be_rounded() -> None:
+    texts = pa.table({"t": ["a car for sale", "used automobiles", None]})
+    exact, rounded = (Transformer(Transformer.Config(precision=one)).encode(texts) for one in ("float32", "bfloat16"))
+    assert rounded.values.dtype == np.float32 and not np.array_equal(exact.values, rounded.values)
+    np.testing.assert_allclose(rounded.values, exact.values, atol=0.01)
+
+
 def test_a_frozen_one_has_nothing_to_save_and_brings_no_heavy_package() -> None:
     assert Transformer(Transformer.Config()).state_dict() == {}
     assert "sentence_transformers" not in sys.modules
@@ -110,6 +117,7 @@ def test_a_fitted_one_is_saved_loaded_and_made_again_to_the_bit(
     again.load_state_dict(load_file(tmp_path / "encoder.safetensors"))
     np.testing.assert_array_equal(again.encode(TEXTS).values, expected.values)
     assert again.version == encoder.version != frozen.version
+    assert fitted(world_of_words, **settings, precision="bfloat16").version != encoder.version
     once_more = fitted(world_of_words, **settings)
     assert once_more.version == encoder.version
     assert encoder.tuned is not None and len(encoder.trained) == encoder.tuned.trained

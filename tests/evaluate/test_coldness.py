@@ -82,8 +82,10 @@ def test_parts_are_told_apart_where_that_says_something():
     assert "users/many" in judge(lists[:9], None, few, lengths[:9], EvaluateConfig(ks=(4,), bootstrap=0, coldness=True)).parts
     assert not coldness.told_apart(None, Histories.of([[9]] * 200_001), COUNTS)
     assert coldness.told_apart(None, Histories.of([[9]] * 10), COUNTS)
-    assert coldness.cold_items(COUNTS).tolist() == [9, 10, 11]
-    assert coldness.cold_items(np.zeros(5)).min() == FIRST
+    candidates = {name: codes.tolist() for name, (_, _, codes) in coldness.among(truth, COUNTS).items()}
+    assert candidates["items/cold_among_cold"] == [9, 10, 11]
+    assert candidates["items/few_among_few"] == [6, 7, 8]
+    assert candidates["items/warm_among_warm"] == [*range(FIRST, 9)]
 
 
 def test_parts_come_back_from_the_folder_and_are_paired(tmp_path):

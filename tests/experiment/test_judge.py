@@ -214,5 +214,13 @@ def test_cold_items_are_ranked_among_themselves_beside_the_catalogue(dataset):
             expected.append(len(truth & set(listed)) / len(truth))
     assert report.parts["items/cold_among_cold"].per_user["recall@5"] == pytest.approx(expected)
     assert report.parts["items/cold"].metrics["recall@5"] == 0 < np.mean(expected)
+    few = replace(
+        judge,
+        split=split(dataset, SplitConfig(kind="cold_items", test_share=0.25, shots=2, seed=0)),
+        config=EvaluateSection.parse({"ks": (5,), "bootstrap": 0, "coldness": True}, "evaluate"),
+    )
+    told = few.report(baselines.solved("popularity", {}, dataset, few.split.train), "test", few.split.train)
+    assert told.parts["items/few_among_few"].counts == told.parts["items/few"].counts
+    assert told.parts["items/few_among_few"].metrics["recall@5"] > told.parts["items/few"].metrics["recall@5"]
     off = replace(judge, config=EvaluateSection.parse({"ks": (5,), "bootstrap": 0, "coldness": False}, "evaluate"))
     assert off.report(model, "test", parts.train).parts == {}

@@ -110,3 +110,23 @@ def test_a_state_is_loaded_into_a_fresh_table_of_any_number_of_rows() -> None:
     fresh.load_state_dict(grown.state_dict())
     with torch.no_grad():
         assert torch.equal(fresh.weight, grown.weight)
+
+
+def test_own_vectors_count_by_how_many_events_they_were_learned_from() -> None:
+    told, counts = contents(7), np.array([0, 0, 0, 1, 4, 12, 0])
+    plain, warm = (EntityEncoder(7, 8, contents(7, warm_up=k).schema).eval() for k in (0.0, 4.0))
+    warm.load_state_dict(plain.state_dict(), strict=False)
+    for table in (plain, warm):
+        table.set(told, counts)
+    with torch.no_grad():
+        content = plain.contents_of(torch.arange(7))
+        own = torch.where(torch.from_numpy(counts > 0).unsqueeze(1), plain.own.weight, 0.0)
+        share = torch.from_numpy(counts / (counts + 4.0)).float().unsqueeze(1)
+        torch.testing.assert_close(plain.weight, content + own)
+        torch.testing.assert_close(warm.weight, content + share * own)
+        torch.testing.assert_close(warm.own_share, share.squeeze(1))
+        torch.testing.assert_close(warm.only(contents(2), np.array([4, 0])).own_share, torch.tensor([0.5, 0.0]))
+        assert torch.equal(warm.grown(contents(2, seed=1)).weight[:7], warm.weight)
+        fresh = EntityEncoder(7, 8, warm.schema).eval()
+        fresh.load_state_dict(warm.state_dict())
+        assert torch.equal(fresh.weight, warm.weight)

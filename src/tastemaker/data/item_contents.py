@@ -25,6 +25,11 @@ class FusionSettings(Settings):
         lt=1,
         description="share of items whose own vector is hidden in a training step, so that contents alone must do",
     )
+    warm_up: float = Field(
+        0.0,
+        ge=0,
+        description="training events after which an item's own vector counts half: contents lead until then; 0: it counts from the first on",
+    )
     modality_dropout: float = Field(
         0.0, ge=0, lt=1, description="share of items a modality of which is hidden in a training step"
     )

@@ -193,6 +193,8 @@ class SplitConfig(Settings):
     negatives: str | None = None
     """given: a file with a list of items for each test user; their test items are ranked among these alone, as some papers do, and
     figures compare with those papers' only. Validation still ranks the catalogue"""
+    shots: int | None = Field(None, ge=0)
+    """cold_items: rows of each withheld item that are learned from after all, so that few-shot items are asked for; default 0"""
     seed: int | None = Field(None, ge=0)
     """by_share, by_user, cold_items, given: seed of the random draw; default 0"""
 
@@ -249,6 +251,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "validation_share": 0.1,
         "warm_share": 0.1,
         "warm_rows": "random",
+        "shots": 0,
         "seed": 0,
     },
     "given": {
@@ -396,12 +399,14 @@ def cold_items(
     validation_share: float = 0.1,
     warm_share: float = 0.1,
     warm_rows: Literal["random", "latest"] = "random",
+    shots: int = 0,
 ) -> Split:
     """Items that nobody has touched: a random share of the items is withheld with all their rows (Volkovs, Yu & Poutanen 2017, DropoutNet).
 
     `test_share` of the items are kept from training and validation, `validation_share` from training. Each side also asks for `warm_share`
     of the rows of the other items. With `warm_rows` "latest" these lie from one moment on; a side then asks for its withheld items from
-    its moment on as well, and their earlier rows are dropped.
+    its moment on as well, and their earlier rows are dropped. With `shots`, so many random rows of each withheld item (of the earlier ones) are
+    learned from after all: few-shot items, which the report finds as `items/few`.
 
     Without "latest" a user may be asked for a withheld item met long ago: whether content tells whom it suits, not what comes next.
     """
@@ -423,7 +428,24 @@ def cold_items(
         asked = int(len(others) * warm_share)
         label[others[:asked]] = TEST
         label[others[asked : 2 * asked if validation_share else asked]] = VALIDATION
+    if shots:
+        label[
+            _shots(
+                interactions.item,
+                (of_item != TRAIN) & ((label == of_item) if not latest else (label == DROPPED)),
+                shots,
+                generator,
+            )
+        ] = TRAIN
     return _checked(Split(interactions, label, "cold_items", cut=cut))
+
+
+def _shots(item: np.ndarray, among: np.ndarray, shots: int, generator: np.random.Generator) -> np.ndarray:
+    """int64: `shots` random rows of each item among some, bool (rows,); fewer where there are no more."""
+    rows = generator.permutation(np.flatnonzero(among))
+    rows = rows[np.argsort(item[rows], kind="stable")]
+    owner = item[rows]
+    return rows[np.arange(len(rows)) - np.searchsorted(owner, owner) < shots]  # type: ignore[no-any-return]
 
 
 def _latest(time: np.ndarray, of_item: np.ndarray, share: float) -> tuple[np.ndarray, int]:

@@ -7,6 +7,7 @@
 | `items/many`            | those with more                                 | the catalogue                       | who ask for one     |
 | `items/cold_among_cold` | those without a training interaction            | items without a training interaction | who ask for one    |
 | `items/warm_among_warm` | those with one or more                          | items with a training interaction   | who ask for one     |
+| `items/few_among_few`   | those with 1…5                                  | items with 1…5                      | who ask for one     |
 | `users/new`             | all                                             | the catalogue                       | without a history   |
 | `users/few`             | all                                             | the catalogue                       | with 1…5 events     |
 | `users/many`            | all                                             | the catalogue                       | with more           |
@@ -29,25 +30,15 @@ FEW = 5
 """Interactions of an item or events of a user up to which little is known of them."""
 LEAST_ASKING, MOST_USERS = 10, 200_000
 """Users who ask for a cold item from which on, and users in all up to which, parts are told apart unasked."""
-AMONG_COLD, AMONG_WARM = "items/cold_among_cold", "items/warm_among_warm"
+AMONG_COLD, AMONG_FEW, AMONG_WARM = "items/cold_among_cold", "items/few_among_few", "items/warm_among_warm"
 """Parts that need lists of their own."""
 
 
-def cold_items(train_counts: np.ndarray) -> np.ndarray:
-    """int64: the item codes without a training interaction, of `train_counts` (num_items,)."""
-    codes = np.flatnonzero(np.asarray(train_counts) == 0)
-    return codes[codes >= FIRST]
-
-
-def asking_for_cold(truth: Histories, train_counts: np.ndarray) -> np.ndarray:
-    """int64: the rows of `truth` that hold an item without a training interaction, ascending."""
-    return np.flatnonzero(truth.where(np.asarray(train_counts)[truth.items] == 0).lengths)
-
-
 def among(truth: Histories, train_counts: np.ndarray) -> dict[str, tuple[np.ndarray, Histories, np.ndarray]]:
-    """Of `AMONG_COLD` and `AMONG_WARM` the rows that take part, ascending, what is relevant to each, and the candidates."""
-    cold, found = np.asarray(train_counts) == 0, {}
-    for name, mask in ((AMONG_COLD, cold), (AMONG_WARM, ~cold)):
+    """Of each part that is ranked among its own items the rows that take part, ascending, what is relevant to each, and the candidates."""
+    degrees, found = _degrees(np.asarray(train_counts), "cold"), {}
+    masks = {AMONG_COLD: degrees["cold"], AMONG_FEW: degrees["few"], AMONG_WARM: ~degrees["cold"]}
+    for name, mask in masks.items():
         asked = truth.where(mask[truth.items])
         rows, codes = np.flatnonzero(asked.lengths), np.flatnonzero(mask)
         found[name] = (rows, asked.take(rows), codes[codes >= FIRST])
@@ -58,7 +49,8 @@ def told_apart(wanted: bool | None, truth: Histories, train_counts: np.ndarray) 
     """Whether parts are judged: as wanted, or where neither too few ask for a cold item nor too many ask at all."""
     if wanted is not None:
         return wanted
-    return len(truth) <= MOST_USERS and len(asking_for_cold(truth, train_counts)) >= LEAST_ASKING
+    asking = truth.where(np.asarray(train_counts)[truth.items] == 0).lengths > 0
+    return len(truth) <= MOST_USERS and int(asking.sum()) >= LEAST_ASKING
 
 
 def parts(truth: Histories, train_counts: np.ndarray, history_lengths: np.ndarray) -> dict[str, tuple[np.ndarray, Histories]]:

@@ -184,6 +184,8 @@ class Judge:
             return {}
         found = {}
         for name, (rows, _, codes) in coldness.among(questions.truth, counts).items():
+            if not len(rows):
+                continue
             found[name] = np.zeros((len(questions), self.config.length), np.int32)
             allowed = codes[codes < model.schema.num_items]
             found[name][rows] = self.lists(model, some(questions, rows), self.config.length, allowed=allowed)

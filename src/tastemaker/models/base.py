@@ -220,7 +220,7 @@ class Model(SizedByData, abc.ABC):
         """
         counts = np.bincount(interactions.item, minlength=self.schema.num_items)
         for table in self._entities():
-            table.set(contents, counts > 0)
+            table.set(contents, counts)
 
     def begin_step(self) -> None:
         """Drops what was kept for speed and depends on weights that are about to change."""

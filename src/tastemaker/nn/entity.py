@@ -22,13 +22,19 @@ class EntityEncoder(SizedByData):
 
     An item without a training event has no vector of its own, so what it is decides alone. In training the own vectors of a share
     of the items, `id_dropout`, are hidden in each step, so that contents alone must do for those (Volkovs, Yu & Poutanen 2017, "DropoutNet",
-    §3.2, of items and by step). Contents are centred and scaled to a mean squared length of 1 over the items that have them.
+    §3.2, of items and by step). With `warm_up` = k the own vector of an item with n training events counts n / (n + k), so that an item begins where
+    its contents put it and moves with each event, instead of by a random vector that few events have hardly moved. It is what Pan et al. 2019
+    ("Warm up cold-start advertisements: improving CTR predictions via learning to learn ID embeddings") are after: contents generate the first vector of an
+    id (their G_θ is what is fused here, learned on hidden ids, their cold loss) and a few events improve it. Deviation: no gradient of the loss after a
+    step is taken (their warm loss); how far few events may move a vector is set by k. Contents are centred and scaled to a mean squared length of 1 over the items that have them.
     """
 
     trained: Tensor
     """bool (rows,): has a vector of its own"""
     there: Tensor
     """bool (rows, modalities)"""
+    share: Tensor
+    """float32 (rows,): how much the own vector counts; with `warm_up`"""
 
     def __init__(self, rows: int, dim: int, schema: ContentSchema) -> None:
         super().__init__()
@@ -37,6 +43,9 @@ class EntityEncoder(SizedByData):
         self.fused = Fused([size for _, size in schema.modalities], dim, schema.settings)
         self.dim = dim
         self.register_data_buffer("trained", torch.bool)
+        if schema.settings.warm_up:
+            self.register_data_buffer("share")
+            self.share = torch.ones(rows)
         self.register_data_buffer("there", torch.bool, ndim=2)
         # Rows, as a table can grow; until contents are set there are none.
         self.trained, self.there = (
@@ -63,8 +72,8 @@ class EntityEncoder(SizedByData):
         """Length of a vector."""
         return self.dim
 
-    def set(self, contents: ItemContents, trained: np.ndarray) -> None:
-        """Takes the contents of all items, and who has training events: bool (rows,)."""
+    def set(self, contents: ItemContents, counts: np.ndarray) -> None:
+        """Takes the contents of all items, and the training events of each: int (rows,), or bool where all that have any have many."""
         for place, (name, _) in enumerate(self.schema.modalities):
             vectors, present = np.asarray(contents.values[name], np.float32), contents.present[name]
             known = vectors[present] if present.any() else vectors[:1]
@@ -74,13 +83,16 @@ class EntityEncoder(SizedByData):
             setattr(self, f"scale_{place}", torch.tensor([scale], dtype=torch.float32))
             setattr(self, f"contents_{place}", self._scaled(place, vectors, present))
         self.there = torch.from_numpy(np.stack([contents.present[name] for name, _ in self.schema.modalities], axis=1))
-        self.trained = torch.from_numpy(np.asarray(trained, bool))
+        self.trained = torch.from_numpy(np.asarray(counts, bool))
+        if k := self.schema.settings.warm_up:
+            known = torch.from_numpy(np.asarray(counts, np.float32))
+            self.share = self.trained.float() if np.asarray(counts).dtype == bool else known / (known + k)
         self.forget()
 
     def grown(self, contents: ItemContents) -> EntityEncoder:
         """A table with a row more for each item of `contents`, none of which has a vector of its own; it shares the weights of this one."""
         fresh, more = self.only(contents), _shallow(self)
-        for name in (*(f"contents_{place}" for place in range(len(self.schema.modalities))), "there", "trained"):
+        for name in (*(f"contents_{place}" for place in range(len(self.schema.modalities))), *self._by_row):
             setattr(more, name, torch.cat([getattr(self, name), getattr(fresh, name)]))
         if self.own is not None and fresh.own is not None:
             more.own = nn.Embedding(0, self.dim)
@@ -103,6 +115,8 @@ class EntityEncoder(SizedByData):
         few.there = torch.stack(there, dim=1)
         codes = torch.from_numpy(np.zeros(len(few.there), np.int64) if own is None else np.asarray(own, np.int64)).to(device)
         few.trained = self.trained[codes] & (codes > PAD)
+        if self.schema.settings.warm_up:
+            few.share = self.share[codes]
         if self.own is not None:
             few.own = nn.Embedding(0, self.dim)
             few.own.weight = nn.Parameter(self.own.weight.detach()[codes] * few.trained.unsqueeze(1))
@@ -160,7 +174,17 @@ class EntityEncoder(SizedByData):
             # Only where contents can stand in.
             hidden = torch.rand(len(shown), device=shown.device) < self.schema.settings.id_dropout
             shown = shown & ~(hidden & there.any(dim=1))
-        return cast(Tensor, content + take(self.own.weight) * shown.unsqueeze(1))
+        counts = shown * take(self.share) if self.schema.settings.warm_up else shown
+        return cast(Tensor, content + take(self.own.weight) * counts.unsqueeze(1))
+
+    @property
+    def own_share(self) -> Tensor:
+        """float32 (rows,): how much what is an item's own counts, 0 where it has nothing of its own."""
+        return self.trained * self.share if self.schema.settings.warm_up else self.trained.float()
+
+    @property
+    def _by_row(self) -> tuple[str, ...]:
+        return ("there", "trained", "share") if self.schema.settings.warm_up else ("there", "trained")
 
     def _told(self, codes: Tensor | None) -> tuple[list[Tensor], Tensor]:
         tables = [getattr(self, f"contents_{place}") for place in range(len(self.schema.modalities))]
