@@ -16,6 +16,7 @@ from tastemaker.encoders.parts.svd import right_singular_vectors
 from tastemaker.encoders.parts.texts import spread
 from tastemaker.encoders.parts.version import version_of
 from tastemaker.encoders.parts.vocabulary import Words, tokenised
+from tastemaker.nn.singular import right_singular_vectors
 from tastemaker.settings import Settings
 
 

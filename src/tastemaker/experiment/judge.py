@@ -111,7 +111,7 @@ class Judge:
         if self.ratings:
             owner = np.repeat(np.arange(len(questions)), questions.truth.lengths)
             assert isinstance(model, Model)
-            predicted = self._predict(model, questions)
+            predicted = self.predict(model, questions)
             return evaluate_ratings(
                 predicted, questions.truth.values, questions.users[owner], self.config, history_lengths=lengths[owner]
             )
@@ -149,7 +149,7 @@ class Judge:
         """The validation metric as a function of the model, higher better (errors are negated)."""
         if self.ratings:
             questions, (base, _) = self.choosing(), metrics.parse(self.metric)
-            return lambda model: -metrics.RATING[base](self._predict(model, questions), questions.truth.values)
+            return lambda model: -metrics.RATING[base](self.predict(model, questions), questions.truth.values)
         values = self.values()
         return lambda model: float(np.mean(values(model)))
 
@@ -202,7 +202,7 @@ class Judge:
             return choose(model, users, histories, k, questions.among, batch_size=self.config.batch_size).codes
         return retrieve(model, users, histories, k, exclude=exclude, allowed=allowed, batch_size=self.config.batch_size).codes
 
-    def _predict(self, model: Model, questions: Questions) -> np.ndarray:
+    def predict(self, model: Model, questions: Questions) -> np.ndarray:
         """The value of each row of the truth, at the time it has, float32."""
         if not isinstance(model, RetrievalModel):
             raise ConfigError(f"{type(model).__name__}, which ranks", expected="a model that predicts values, such as mf")
