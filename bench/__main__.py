@@ -1,5 +1,6 @@
 """`python -m bench [NAME…]`: runs the speed benchmarks one after another; each prints its figures and writes them to bench/results.
 
+    encode_texts     texts a second of the text encoders, and from disk
     evaluate_speed   judging 30 k users × 41 k items
     graph_epoch      LightGCN: CPU seconds an epoch
     http_overhead    what HTTP costs a request beyond the service's own work
@@ -20,7 +21,16 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NAMES = ("evaluate_speed", "graph_epoch", "http_overhead", "prepare_20m", "sparse_ease", "store_ingest", "train_speed")
+NAMES = (
+    "encode_texts",
+    "evaluate_speed",
+    "graph_epoch",
+    "http_overhead",
+    "prepare_20m",
+    "sparse_ease",
+    "store_ingest",
+    "train_speed",
+)
 
 
 def main() -> int:

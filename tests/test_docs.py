@@ -28,7 +28,18 @@ PAGES = [
     "README.md",
     *(
         f"docs/tutorials/{name}.md"
-        for name in ("csv", "database", "hybrid", "judge", "language_models", "own_model", "rank", "tune", "two_stage")
+        for name in (
+            "content",
+            "csv",
+            "database",
+            "hybrid",
+            "judge",
+            "language_models",
+            "own_model",
+            "rank",
+            "tune",
+            "two_stage",
+        )
     ),
 ]
 _BLOCK = re.compile(

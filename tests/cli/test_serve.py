@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.serve import towns
+from tests.serve.twins import twins
 from typer.testing import CliRunner
 
 from tastemaker.cli.app import app
@@ -160,3 +162,50 @@ def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [[], ["--scopes", "everything"], ["--scopes", "admin", "--browser"]])
 def test_a_key_without_sense_is_refused(arguments: list[str], tmp_path: Path) -> None:
     assert "expected" in tastemaker("keys", "create", "--store", f"{tmp_path}/shop.db", *arguments, status=2)
+
+
+def test_a_new_item_reaches_the_fans_of_its_twin_within_five_seconds_and_its_new_text_others(tmp_path: Path) -> None:
+    found = twins()
+    artifact.save(found.recommender, tmp_path / "artifact")
+    with (
+        process(str(tmp_path / "artifact"), "--store", f"sqlite:///{tmp_path}/shop.db", log=tmp_path / "log") as (_, told),
+        httpx.Client(base_url=told["url"], timeout=30) as client,
+    ):
+        events = [
+            {"user_id": str(user), "item_id": str(item)}
+            for code, user in enumerate(found.recommender.users.ids.to_pylist(), start=2)
+            for item in found.recommender.items.decode(found.recommender.histories.row(code))
+        ]
+        for start in range(0, len(events), 500):
+            assert client.post("/v1/events", json={"events": events[start : start + 500]}).status_code == 202
+
+        def shown(user: str) -> list[str]:
+            answer = client.post("/v1/recommendations", json={"user_id": user, "limit": 2}).json()
+            return [item["item_id"] for item in answer["items"]]
+
+        def seconds(until: Callable[[], bool]) -> float:
+            started = time.monotonic()
+            while not until():
+                assert time.monotonic() - started < 60
+                time.sleep(0.02)
+            return time.monotonic() - started
+
+        taken = []
+        for item, title in found.titles.items():
+            fans = sorted(found.fans[item])[:5]
+            assert client.put(f"/v1/items/{item}", json={"properties": {"title": title}}).status_code == 200
+            taken.append(seconds(lambda item=item, fans=fans: all(item in shown(user) for user in fans)))  # type: ignore[misc]
+        for item in found.titles:
+            others = sorted(set.union(*found.fans.values()) - found.fans[item])
+            assert not any(item in shown(user) for user in others[:5])
+        assert max(taken) < 5, taken
+        item, other = list(found.titles)[:2]
+        assert found.fans[item].isdisjoint(found.fans[other])
+        assert client.patch(f"/v1/items/{item}", json={"properties": {"title": found.titles[other]}}).status_code == 200
+        new, old = sorted(found.fans[other])[:3], sorted(found.fans[item])[:3]
+        twins_of_new = [one for one, fans in found.fans.items() if new[0] in fans]
+        moved = seconds(lambda: not any(item in shown(user) for user in old))
+        assert moved < 5
+        for user in new:
+            answer = client.post("/v1/recommendations", json={"user_id": user, "limit": 4}).json()
+            assert {item, *twins_of_new} <= {one["item_id"] for one in answer["items"]}

@@ -147,6 +147,24 @@ def test_items_that_come_later_are_scored_as_if_they_had_been_there(name: str) -
     assert scores(grown, read)[:, FIRST:].isfinite().all()
 
 
+@pytest.mark.parametrize("name", GROWING)
+def test_vectors_of_items_alone_are_those_of_the_grown_model(name: str) -> None:
+    model, like = fitted(name), world().contents
+    assert isinstance(model, RetrievalModel) and like is not None
+    places = [FIRST, FIRST + 5, len(taste_of()) - COLD]
+    told = ItemContents(
+        {key: rows[places] for key, rows in like.values.items()},
+        {key: rows[places] for key, rows in like.present.items()},
+        like.settings,
+    )
+    with torch.no_grad():
+        grown, old = model.grown(told).encode_item(), model.encode_item()
+        torch.testing.assert_close(model.encode_told(told, np.zeros(3, np.int64)), grown[len(old) :], **CLOSE)
+        kept = model.encode_told(told, np.array(places))
+        torch.testing.assert_close(kept[:2], old[places[:2]], **CLOSE)  # own vectors are kept
+        assert torch.equal(model.encode_item(), old)
+
+
 @pytest.mark.parametrize("fusion", ["concat", "outer", "gated", "attention"])
 def test_every_fusion_learns_what_the_informative_modality_says(fusion: str) -> None:
     tastes, found = taste_of(), scores(fitted("sasrec", fusion), asked())

@@ -12,6 +12,7 @@ from tastemaker.errors import ConfigError
 WORLDS = {
     "chain": synthetic.chain,
     "two_tastes": synthetic.two_tastes,
+    "cold_twins": synthetic.cold_twins,
     "noise": synthetic.noise,
     "popular": synthetic.popular,
     "repeats": synthetic.repeats,
@@ -75,7 +76,8 @@ def test_worlds_are_sorted_tiny_and_use_every_code(world):
     assert len(world.dataset.users) <= 60
     assert len(world.dataset.items) <= 40
     assert np.array_equal(np.unique(rows.user), np.arange(FIRST, world.dataset.users.size))
-    assert np.array_equal(np.unique(rows.item), np.arange(FIRST, world.dataset.items.size))
+    used = rows.item if world.name != "cold_twins" else np.concatenate([rows.item, world.answer.items])
+    assert np.array_equal(np.unique(used), np.arange(FIRST, world.dataset.items.size))
 
 
 def test_answers_are_unseen_unless_the_world_allows_seen(world):
@@ -125,6 +127,22 @@ def test_two_tastes_is_solved_by_co_occurrence_and_not_by_popularity(noise):
 def test_two_tastes_withholds_every_item_equally_often():
     world = synthetic.two_tastes(generator=2)
     assert set(np.bincount(world.answer.items)[FIRST:]) == {4}
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_cold_twins_is_solved_by_titles_and_by_nothing_that_counts_events(noise):
+    world = synthetic.cold_twins(60, 24, 4, noise=noise)
+    titles = world.dataset.catalogue["title"].to_pylist()
+    vocabulary = sorted({word for title in titles for word in title.split()})
+    words = np.array([[word in title.split() for word in vocabulary] for title in titles], float)
+    words = np.concatenate([np.zeros((FIRST, words.shape[1])), words])
+    seen = np.zeros((len(world.users), world.dataset.items.size))
+    np.add.at(seen, (np.repeat(np.arange(len(seen)), world.histories.lengths), world.histories.items), 1)
+    assert world.hit_share(lists_by(seen @ words @ words.T, world, longest(world))) == (
+        1.0 if noise == 0 else pytest.approx(1, abs=0.2)
+    )
+    for blind in (seen @ (seen.T @ seen), np.tile(seen.sum(axis=0), (len(seen), 1))):
+        assert world.hit_share(lists_by(blind, world, longest(world))) < world.chance + 5 * world.chance_sd
 
 
 def test_popular_turns_in_the_last_week():

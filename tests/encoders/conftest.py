@@ -105,3 +105,35 @@ def deciding_words(users: int = 300, of_group: int = 30, new: int = 8) -> Decidi
 @pytest.fixture(scope="session")
 def world_of_words() -> DecidingWords:
     return deciding_words()
+
+
+@dataclass(frozen=True, eq=False)
+class TwoGroups:
+    """Items of two groups; who takes one of a group takes no other, and some items nobody took: only what they hold can tell."""
+
+    group: np.ndarray
+    """0 or 1, of each item"""
+    new: np.ndarray
+    """places of items that nobody took"""
+    train: Interactions
+
+    def precision(self, values: np.ndarray) -> float:
+        """The share of right ones among the new items nearest to the mean of what a user took, as many as are right; .5 is chance."""
+        values = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9)
+        histories = self.train.histories(int(self.train.user.max()) + 1)
+        found = []
+        for user in range(2, len(histories)):
+            row = histories.row(user) - 2
+            best = np.argsort(-(values[self.new] @ values[row].mean(0)), kind="stable")
+            right = self.group[self.new] == self.group[row[0]]
+            found.append(right[best[: right.sum()]].mean())
+        return float(np.mean(found))
+
+
+@pytest.fixture(scope="session")
+def two_groups() -> TwoGroups:
+    """64 items, 16 of them new; 120 users who took 6 each."""
+    rng = np.random.default_rng(0)
+    group, new = np.arange(64) % 2, np.arange(48, 64)
+    rows = [rng.permutation(np.flatnonzero(group[:48] == user % 2))[:6].tolist() for user in range(120)]
+    return TwoGroups(group, new, interactions_of(rows))

@@ -6,6 +6,7 @@ An encoder that reads a new kind of column needs a `Case` of that kind here; one
 from __future__ import annotations
 
 import io
+import wave
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -111,8 +112,68 @@ def ready() -> Case:
     return Case(pa.table({"v": column}), [*range(16), 21], [*range(16, 21)], (3, 21), pa.table({"v": ["text"]}))
 
 
-CASES: dict[str, Callable[[], Case]] = {"text": texts, "use": use, "image": images, "vector": ready}
+def attributes() -> Case:
+    """Items of two tastes, every second one; then what catalogues hold besides."""
+    tags = [[f"{place % 2}-{value}" for value in (place // 2 % 3, 3 + place // 2 % 4)] for place in range(16)]
+    table = pa.table(
+        {
+            "tags": pa.array([*tags, None, [], ["never"], tags[3]]),
+            "price": pa.array([*range(16), None, float("nan"), float("-inf"), 3], pa.float64()),
+            "brand": pa.array([*(f"b{place % 3}" for place in range(16)), None, "", None, "b0"]),
+        }
+    )
+    wrong = pa.table({"tags": ["text"], "price": ["text"], "brand": ["b1"]})
+    return Case(table, [*range(16), 19], [16, 17, 18], (3, 19), wrong)
+
+
+def clips() -> Case:
+    """16 clips of a bar that moves right, or left in every second one; then what catalogues hold besides."""
+    shades = np.full((16, 6, 16, 16), 40, np.uint8)
+    for place in range(16):
+        for moment in range(6):
+            at = 2 * moment if place % 2 else 10 - 2 * moment
+            shades[place, moment, place // 2 : place // 2 + 6, at : at + 4] = 200 + place
+    files = [_animation(one) for one in shades]
+    cells = [*files, None, b"", files[0][:40], b"text", files[3]]
+    return Case(pa.table({"clip": cells}), [*range(16), 20], [*range(16, 20)], (3, 20), pa.table({"clip": [1, 2]}))
+
+
+def _animation(shades: np.ndarray) -> bytes:
+    first, *more = (Image.fromarray(one) for one in shades)
+    into = io.BytesIO()
+    first.save(into, "GIF", save_all=True, append_images=more)
+    return into.getvalue()
+
+
+def sounds() -> Case:
+    """16 tones, those of every second one higher; then what catalogues hold besides."""
+    moments = np.arange(2_000) / 4_000
+    tones = [0.4 * np.sin(2 * np.pi * (300 + 20 * place + 900 * (place % 2)) * moments) for place in range(16)]
+    files = [_wave(tone) for tone in tones]
+    cells = [*files, None, b"", files[0][:60], b"text", files[3]]
+    return Case(pa.table({"sound": cells}), [*range(16), 20], [*range(16, 20)], (3, 20), pa.table({"sound": [1, 2]}))
+
+
+def _wave(samples: np.ndarray) -> bytes:
+    into = io.BytesIO()
+    with wave.open(into, "wb") as file:
+        file.setparams((1, 2, 4_000, 0, "NONE", ""))
+        file.writeframes((samples * 32_767).astype("<i2").tobytes())
+    return into.getvalue()
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "text": texts,
+    "use": use,
+    "image": images,
+    "vector": ready,
+    "attributes": attributes,
+    "video": clips,
+    "audio": sounds,
+}
 SMALL: dict[str, dict[str, Any]] = {
+    "audio": {"rate": 4_000, "seconds": 0.5, "mels": 16, "channels": [4, 8], "dim": 8, "tuning": {"epochs": 1}},
+    "video": {"frames": 4, "size": 16, "channels": [4, 8], "dim": 8, "tuning": {"epochs": 1}},
     "image_cnn": {"size": 64},
     "word_cnn": {"dim": 16, "maps": 16, "tuning": {"epochs": 2}},
 }

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import base64
 import io
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,8 +13,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from tastemaker.data.interactions import Interactions
 from tastemaker.encoders.image_cnn import ImageCNN
-from tastemaker.errors import ConfigError, DataError
+from tastemaker.errors import ConfigError, DataError, MissingExtraError
+
+if TYPE_CHECKING:
+    from conftest import TwoGroups
 
 
 class Means(nn.Module):
@@ -26,6 +33,13 @@ class Fragile(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return 1 / images.mean((2, 3))
+
+
+class Normed(nn.Sequential):
+    """A network with a batch norm, of four layers."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(3, 8, 3, 2), nn.BatchNorm2d(8), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, 8))
 
 
 def wrong_shape() -> nn.Module:
@@ -56,8 +70,6 @@ def picture(colour: tuple[int, int, int], kind: str = "PNG") -> bytes:
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under this name the networks above can be plugged in."""
-    import sys
-
     monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or __import__(__name__))
 
 
@@ -126,9 +138,14 @@ def test_a_network_that_does_not_fit_is_said_when_it_is_built(module: str, told:
         encoder(module=module, size=16)
 
 
-def test_a_folder_that_is_not_there_and_columns_of_other_kinds_are_said() -> None:
+def test_a_folder_that_is_not_there_is_said_when_fitting_and_no_fault_later(nobody: Interactions) -> None:
+    items = pa.table({"photo": ["red.png", None]})
     with pytest.raises(ConfigError, match="folder = 'nowhere'"):
-        encoder(**MEANS, folder="nowhere")
+        encoder(**MEANS, folder="nowhere").fit(items, nobody)
+    assert encoder(**MEANS, folder="nowhere").encode(items).rejects == {"no such file": 1}
+
+
+def test_columns_of_other_kinds_are_said() -> None:
     with pytest.raises(DataError, match="of type list"):
         encoder(**MEANS).encode(pa.table({"photo": [[b"a"]]}))
     with pytest.raises(DataError, match="columns a, b"):
@@ -160,3 +177,86 @@ def test_pictures_of_one_thing_are_nearer_than_of_another() -> None:
     found = found / np.linalg.norm(found, axis=1, keepdims=True)
     alike = found @ found.T
     assert min(alike[0, 1], alike[2, 3]) > alike[:2, 2:].max()
+
+
+def spots(group: np.ndarray, size: int) -> pa.Table:
+    """A light spot of any colour on a dark ground of any colour, on the left (group 0) or on the right."""
+    rng = np.random.default_rng(1)
+    cells = []
+    for right in group:
+        pixels = np.zeros((size, size, 3), np.uint8)
+        pixels[:] = rng.integers(0, 120, 3)
+        row, column, width = rng.integers(0, 3 * size // 4), rng.integers(0, size // 4), size // 4
+        column += size // 2 if right else 0
+        pixels[row : row + width, column : column + width] = rng.integers(136, 256, 3)
+        into = io.BytesIO()
+        Image.fromarray(pixels).save(into, "PNG")
+        cells.append(into.getvalue())
+    return pa.table({"photo": cells})
+
+
+def tuned(world: TwoGroups, **settings: Any) -> tuple[ImageCNN, float]:
+    items = spots(world.group, 64)
+    made = encoder(size=64, **settings)
+    made.fit(items, world.train)
+    return made, world.precision(made.encode(items).values)
+
+
+def test_the_last_block_is_fitted_to_who_buys_what(two_groups: TwoGroups) -> None:
+    frozen, before = tuned(two_groups)
+    fitted, after = tuned(two_groups, tune="last", tuning={"epochs": 6, "learning_rate": 1e-3})
+    assert after > 0.9 > 0.8 > before
+    state, start = fitted.state_dict(), frozen.state_dict()
+    changed = {int(name.split(".")[1]) for name in state if not torch.equal(state[name], start[name])}
+    assert changed == {17, 18}
+    assert fitted.version != frozen.version
+    assert fitted.tuned is not None and 0.28 < fitted.tuned.trained / 3_350_000 < 0.32
+
+
+def test_all_of_a_network_is_fitted_and_its_norms_stay(two_groups: TwoGroups) -> None:
+    _, before = tuned(two_groups, module=f"{__name__}:Normed")
+    settings = {"module": f"{__name__}:Normed", "tuning": {"epochs": 15, "learning_rate": 3e-3}}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        fitted, after = tuned(two_groups, **settings, tune="full")
+    assert after > 0.9 > before
+    norm = fitted.net[1]
+    assert torch.equal(norm.running_mean, torch.zeros(8)) and not torch.equal(norm.weight, torch.ones(8))
+    last, _ = tuned(two_groups, **settings, tune="last")
+    assert last.tuned is not None and last.tuned.trained == 8 * 128 + 8
+
+
+@pytest.mark.parametrize("module", [f"{__name__}:Means", "torch.nn:Sequential"])
+def test_a_network_without_a_last_layer_is_said(module: str) -> None:
+    with pytest.raises(ConfigError):
+        encoder(module=module, size=16, tune="last")
+
+
+def test_items_that_cannot_be_decoded_are_passed_over_in_fitting(two_groups: TwoGroups) -> None:
+    photos = spots(two_groups.group, 64)["photo"].to_pylist()
+    photos[:8] = [b"text", None, b"", photos[8][:70], *photos[8:12]]
+    made = encoder(size=16, module=f"{__name__}:Normed", tune="full", tuning={"epochs": 1})
+    made.fit(pa.table({"photo": photos}), two_groups.train)
+    assert made.tuned is not None and made.tuned.steps > 0
+
+
+def test_settings_without_effect_are_said() -> None:
+    with pytest.raises(ConfigError, match='no tuning: it has no effect with tune = "none"'):
+        encoder(tuning={"epochs": 3})
+    config = ImageCNN.Config.parse({"size": 64})
+    assert ImageCNN.Config.parse(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize(("package", "module"), [("PIL", f"{__name__}:Means"), ("efficientnet_lite_pytorch", None)])
+def test_a_package_that_is_missing_is_named_with_its_extra(
+    package: str, module: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=r"tastemaker\[images\]"):
+        encoder(module=module, size=16)
+
+
+def test_an_image_may_come_as_a_data_url() -> None:
+    text = "data:image/png;base64," + base64.b64encode(picture((255, 0, 51))).decode()
+    for column in (pa.array([text]), pa.array([text.encode()])):
+        np.testing.assert_allclose(encoder(**MEANS).encode(pa.table({"photo": column})).values, [[1, 0, 0.2]], atol=1e-6)

@@ -12,7 +12,7 @@ from tastemaker.experiment.ledger import Ledger
 from tastemaker.experiment.run import train_run
 from tastemaker.experiment.search import Search
 from tastemaker.recommend import artifact
-from tastemaker.resolve import model_names
+from tastemaker.resolve import model_class, model_names
 
 from .conftest import CONFIG
 
@@ -122,6 +122,13 @@ def test_candidates_are_models_of_the_folder_and_the_simple_ones_come_first():
     assert {"popularity", "item_knn", "ease"} <= set(names)
     solved = [candidate.solved for candidate in CANDIDATES]
     assert solved == sorted(solved, reverse=True)
+
+
+@pytest.mark.parametrize("candidate", CANDIDATES, ids=lambda candidate: candidate.name)
+def test_a_candidate_begins_with_settings_that_its_model_has(candidate):
+    kind = model_class(candidate.name).Config
+    for settings in candidate.settings:
+        assert kind.parse(settings, "model").model_dump(include=set(settings)) == settings
 
 
 def test_candidates_are_left_out_where_the_data_does_not_suit_them(material):

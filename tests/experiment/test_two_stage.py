@@ -288,3 +288,17 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_end(tmp_path: Path) -> None:
         result = stage_run(wish, folder, resume=True, ledger=ledger)
         assert result.report["test"]["metrics"] == whole.report["test"]["metrics"]
         assert not [*folder.glob("source-*"), *folder.glob("checkpoint*")]
+
+
+def test_a_source_may_learn_from_what_items_are(tmp_path: Path) -> None:
+    shop(tmp_path)
+    words = {"modalities": {"colour": {"encoder": "tfidf", "columns": ["colour"], "settings": {"dim": 8}}}}
+    sources = {"alike": {"model": "content", "depth": 60, "settings": {"dim": 8}, "train": {"epochs": 2}}}
+    told = config(tmp_path, content=words, sources=sources, train={"epochs": 1})
+    assert StageConfig.parse(told.to_dict(), tmp_path).hash == told.hash
+    result = stage_run(told, tmp_path / "run", ledger=Ledger(tmp_path))
+    opened = artifact.load(result.artifact)
+    assert opened.stages is not None and opened.encoding is not None
+    assert opened.stages.sources[2].model.reads_contents
+    again, first = evaluate_artifact(result.artifact, told)["test"]["metrics"], result.report["test"]["metrics"]
+    assert again == pytest.approx(first, abs=0.02)  # popularity in windows is that of the moment the artifact was made

@@ -6,9 +6,9 @@ import torch
 
 from tastemaker.data.interactions import Histories, Interactions
 from tastemaker.data.schema import FeatureSchema
-from tastemaker.models import als
 from tastemaker.models.als import Als
 from tastemaker.models.base import Query
+from tastemaker.nn import ridges
 
 from .conftest import ITEMS, USERS
 
@@ -60,7 +60,7 @@ def test_it_ends_where_a_naive_alternation_stays(interactions: Interactions, wei
 def test_folding_in_is_the_exact_ridge_of_the_history(
     interactions: Interactions, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(als, "_BLOCK", block)
+    monkeypatch.setattr(ridges, "_BLOCK", block)
     model = solved(interactions, iterations=3)
     table = np.zeros((3, ITEMS))
     table[0, [3, 5, 9]], table[1, 2:14], table[2, 6] = 1, 1, 1
@@ -102,3 +102,58 @@ def test_the_seed_decides_the_start_and_threads_do_not_matter(interactions: Inte
 def test_solving_prints_nothing(interactions: Interactions, capfd: pytest.CaptureFixture[str]) -> None:
     solved(interactions)
     assert capfd.readouterr() == ("", "")
+
+
+SCALED = {"frequency_scaling": 0.7, "iterations": 200}
+
+
+def scaled_penalties(table: np.ndarray, scaling: float) -> np.ndarray:
+    """λ (C_r / mean C)^ν of each row of a table without PAD and UNKNOWN columns; the mean is over rows with a cell."""
+    sums = np.where(table[:, 2:] > 0, 5.0 * table[:, 2:], 1.0).sum(axis=1)
+    return 2.0 * (sums / sums[table.any(axis=1)].mean()) ** scaling
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_scaled_by_frequency_the_cost_has_no_slope_where_it_ends(interactions: Interactions, weighted: bool) -> None:
+    model = solved(interactions, **SCALED, weighted=weighted)
+    table = interactions.matrix(USERS, ITEMS, weighted=weighted).toarray().astype(np.float64)
+    users = np.zeros((USERS, 3))
+    asked = np.flatnonzero(table.any(axis=1))
+    histories = Histories.of([np.repeat(np.arange(ITEMS), table[row].astype(int)) for row in asked])
+    users[asked] = model.encode_user(Query.of(np.ones(len(asked), int), histories)).double().numpy()
+    of_users, of_items = (torch.from_numpy(scaled_penalties(one, 0.7)) for one in (table, table.T))
+    left = torch.from_numpy(users).requires_grad_()
+    right = model.item_vectors.double().requires_grad_()
+    cells = torch.from_numpy(table)
+    confidence = torch.where(cells > 0, 5.0 * cells, 1.0)
+    total = (confidence * ((cells > 0).double() - left @ right.T) ** 2).sum()
+    total += (of_users[:, None] * left**2).sum() + (of_items[:, None] * right**2).sum()
+    total.backward()
+    assert left.grad is not None and right.grad is not None
+    scale = float((confidence * (cells > 0)).sum())
+    assert float(left.grad.abs().max()) < 1e-4 * scale and float(right.grad.abs().max()) < 1e-4 * scale
+    assert float(right.detach().norm()) > 0.1
+
+
+def test_scaled_by_frequency_rare_items_keep_longer_vectors(interactions: Interactions) -> None:
+    """Beside the same λ for all, those with few events are held less and those with many more."""
+    counts = np.bincount(interactions.item, minlength=ITEMS)
+    plain, scaled = (solved(interactions, frequency_scaling=nu, iterations=200).item_vectors.norm(dim=1) for nu in (1e-9, 1.0))
+    grown = (scaled / plain).nan_to_num(1.0).numpy()
+    there = np.flatnonzero(counts)
+    assert np.corrcoef(counts[there], grown[there])[0, 1] < -0.5
+
+
+def test_scaled_by_frequency_almost_not_it_is_what_the_library_finds(interactions: Interactions) -> None:
+    asked = Query.of(np.array([1, 1]), Histories.of([[3, 5, 9], [2, 4]]))
+    exact, library = (solved(interactions, frequency_scaling=nu, factors=2, iterations=300) for nu in (1e-9, 0.0))
+    torch.testing.assert_close(exact.score(asked), library.score(asked), atol=2e-2, rtol=0)
+
+
+def test_scaled_by_frequency_a_state_loads_into_a_fresh_model(interactions: Interactions) -> None:
+    model = solved(interactions, **SCALED)
+    fresh = Als(model.config, model.schema)
+    fresh.load_state_dict(model.state_dict())
+    asked = Query.of(np.array([1]), Histories.of([[3, 5, 9]]))
+    assert torch.equal(fresh.score(asked), model.score(asked))
+    assert float(model.mean_confidence) > ITEMS - 2

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tastemaker.data.interactions import Histories, Interactions
+from tastemaker.data.item_contents import FusionSettings, ItemContents
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.data.vocabulary import FIRST, UNKNOWN
 from tastemaker.errors import DataError
@@ -87,3 +88,45 @@ def test_a_catalogue_that_lacks_what_is_to_be_compared_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=named):
         model(interactions, catalogue, columns=columns)
+
+
+def told(**present: np.ndarray) -> ItemContents:
+    """Two modalities of 15 items: the first tells the genre, the second a third of the catalogue."""
+    rng = np.random.default_rng(0)
+    kinds = np.eye(5, dtype=np.float32)[np.arange(15) % 5] + 0.01 * rng.normal(size=(15, 5)).astype(np.float32)
+    parts = np.eye(3, dtype=np.float32)[np.arange(15) // 5]
+    values = {"genre": np.pad(kinds, ((FIRST, 0), (0, 0))), "third": np.pad(parts, ((FIRST, 0), (0, 0)))}
+    real = np.arange(FIRST + 15) >= FIRST
+    return ItemContents(values, {"genre": real, "third": real} | present, FusionSettings.parse({}))
+
+
+def by_contents(contents: ItemContents, interactions: Interactions, **settings: object) -> ContentKnn:
+    made = ContentKnn(ContentKnn.Config.parse(settings), FeatureSchema(USERS, ITEMS, contents.schema))
+    made.observe_catalogue(pa.table({}))
+    made.observe_contents(contents, interactions)
+    made.solve(interactions)
+    return made
+
+
+def test_with_contents_the_cosines_are_those_of_their_vectors(interactions: Interactions) -> None:
+    contents = told()
+    found = by_contents(contents, interactions, sharpness=1.0).score(asked([FIRST]))[0, FIRST:].numpy()
+    expected = np.zeros(15)
+    for values in contents.values.values():
+        rows = values[FIRST:] - values[FIRST:].mean(axis=0)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        expected += rows @ rows[0] / 2
+    expected[0] = 0
+    alike = expected > 0
+    assert 2 < alike.sum() < 15
+    np.testing.assert_allclose(found[alike], expected[alike], rtol=1e-4)
+    assert (found[~alike] < 0).all()
+
+
+def test_a_modality_that_one_of_two_lacks_says_nothing_of_them(interactions: Interactions) -> None:
+    real = np.arange(FIRST + 15) >= FIRST
+    lacking = by_contents(told(third=real & (np.arange(FIRST + 15) != FIRST)), interactions, sharpness=1.0)
+    found = lacking.score(asked([FIRST]))[0, FIRST:]
+    assert found[[5, 10]].min() > 0.9  # of the same genre, whatever third they stand in
+    few = by_contents(told(), interactions, neighbours=2)
+    assert np.diff(few.similar.csr.indptr)[FIRST:].tolist() == [2] * 15

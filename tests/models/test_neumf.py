@@ -119,3 +119,30 @@ def test_what_is_chosen_for_training_can_be_read_again(loss):
     chosen = TrainConfig(loss=loss).adapted(NeuMF.learns_from, NeuMF.defaults(loss), 5000, 300)
     assert chosen.loss == (loss or "bce")
     assert TrainConfig.parse(chosen.model_dump(mode="json", exclude_none=True), "train") == chosen
+
+
+def test_product_and_perceptron_learn_apart_at_first_and_then_together(interactions):
+    """Neither part's weights say anything of the other's, until both are halved and added up."""
+    torch.manual_seed(0)
+    model = NeuMF(NeuMF.Config(dim=4, hidden=(6, 3), pretrain=2), FeatureSchema(32, 17))
+    model.observe(interactions)
+    query, items = _query(2, 3, 4, 5), torch.tensor([[7, 9]] * 4)
+    whole = model.eval().score_each(query, items)
+    model.train()
+    for _ in range(2):
+        apart = model.score_each(query, items)
+        (slope,) = torch.autograd.grad(apart.square().sum(), model.user_embedding.weight)
+        touched = slope != 0
+        assert touched[[2, 4], :4].any() and not touched[[2, 4], 4:].any()
+        assert touched[[3, 5], 4:].any() and not touched[[3, 5], :4].any()
+    joined = model.score_each(query, items)
+    torch.testing.assert_close(joined, whole / 2)
+    torch.testing.assert_close(model.score_each(query, items), joined)
+    other = NeuMF(model.config, model.schema)
+    other.load_state_dict(model.state_dict())
+    torch.testing.assert_close(other.train().score_each(query, items), joined)
+
+
+def test_learning_apart_is_refused_where_there_is_one_part():
+    with pytest.raises(ConfigError, match="no pretrain"):
+        NeuMF.Config.parse({"interaction": "outer", "pretrain": 5})

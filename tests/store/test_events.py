@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tastemaker.errors import DataError, RequestError
-from tastemaker.store.base import Done, Event, Rejected, Shown, Taken
+from tastemaker.store.base import Done, Event, Rejected, Shown, Taken, meant
 
 NOW = 1_700_000_000_000_000
 HOUR, DAY = 3_600_000_000, 86_400_000_000
@@ -82,6 +82,22 @@ def test_seen_is_exact_for_a_long_history(store):
     store.add_events([Event("u", f"i{n}", NOW + n) for n in range(3000)])
     assert store.seen(["u"]) == [{f"i{n}" for n in range(3000)}]
     assert len(store.history("u", 50)) == 50
+
+
+def test_what_a_user_did_not_want_or_know_is_kept_but_is_nothing_done(store):
+    said = [Event("u", "bad", NOW + 1, "dislike"), Event("u", "who", NOW + 2, "unknown"), Event("u", "good", NOW, "like")]
+    store.add_events(said)
+    assert [done.item_id for done in store.history("u")] == ["good"]
+    assert [done.item_id for done in store.history("u", 1)] == ["good"]  # the newest that count
+    assert store.seen(["u"]) == [{"good", "bad"}]
+    assert store.seen(["u"], kinds=["unknown"]) == [{"who"}]
+    assert store.counts(0) == {"good": 1}
+    assert store.counts(0, kinds=["dislike"]) == {"bad": 1}
+    assert [event.kind for event in store.events(user_id="u").rows] == ["unknown", "dislike", "like"]
+    (batch,) = store.scan_events()
+    assert batch.num_rows == 3
+    assert meant(batch).column("kind").to_pylist() == ["like"]
+    assert sorted(meant(batch, {"dislike"}).column("kind").to_pylist()) == ["dislike", "like"]
 
 
 def test_events_page_newest_first_by_user_item_and_kind(store):

@@ -16,10 +16,12 @@ def main() -> None:
 
 
 def _keep_freed_pages() -> None:
-    """Tells glibc's allocator to reuse what a step freed instead of giving it back: fresh pages can cost a tenth of training.
+    """Tells glibc's allocator to reuse what a step freed instead of giving it back: fresh pages can cost more than half of training.
 
     Only for the command, whose process is ours; a program that imports the library keeps its own settings.
     """
-    m_trim_threshold = -1
+    m_trim_threshold, m_mmap_threshold = -1, -3
     with contextlib.suppress(OSError, AttributeError):  # another C library has its own ways
-        ctypes.CDLL("libc.so.6").mallopt(m_trim_threshold, 2**31 - 1)
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        mallopt(m_trim_threshold, 2**31 - 1)
+        mallopt(m_mmap_threshold, 2**31 - 1)  # which no longer adapts once the other one is set

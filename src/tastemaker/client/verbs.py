@@ -154,6 +154,10 @@ class Verbs:
     """Words that help to find an item."""
     complementary = sends("POST", "/v1/items:complementary", w.Complementary, w.Answer)
     """What goes with a basket."""
+    onboarding = gets_of("/v1/users/{}/onboarding", c.OnboardingQuery, w.OnboardingReply)
+    """Items to ask a new user about, the most telling first."""
+    answer_onboarding = sends_to("POST", "/v1/users/{}/onboarding", w.Onboarding, w.OnboardingReply)
+    """Sends a new user's answers; the next items to ask about."""
     rank = sends("POST", "/v1/rank", w.Rank, w.Answer)
     """A given list in a user's order."""
     popular = gets("/v1/popular", c.PopularQuery, w.Answer)

@@ -25,6 +25,8 @@ class Columns(Settings):
     """a rating, an amount, seconds played"""
     kind: str | None = None
     """view, cart, purchase, …"""
+    review: str | None = None
+    """what the user wrote about the item, for models that read reviews; never found by its name, since text weighs"""
     history: str | None = None
     """in given validation and test files: a list column of what was known of the user; these rows are never trained on"""
 

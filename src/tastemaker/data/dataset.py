@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -49,6 +50,9 @@ class Dataset:
         digest.update(json.dumps([self.interactions.kinds, self.interactions.kind_weights]).encode())
         for name in _COLUMNS:
             digest.update(np.ascontiguousarray(getattr(self.interactions, name)).tobytes())
+        if self.interactions.review is not None:
+            for text in self.interactions.review.to_pylist():
+                digest.update(text.encode() + b"\0")
         return digest.hexdigest()
 
     def save(self, folder: Path | str) -> Path:
@@ -56,7 +60,10 @@ class Dataset:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         data = self.interactions
-        _write(folder / "interactions.arrow", pa.table({name: getattr(data, name) for name in _COLUMNS}))
+        columns = {name: getattr(data, name) for name in _COLUMNS}
+        if data.review is not None:
+            columns["review"] = data.review
+        _write(folder / "interactions.arrow", pa.table(columns))
         _write(folder / "users.arrow", pa.table({"id": self.users.ids}))
         _write(folder / "items.arrow", pa.table({"id": self.items.ids}))
         _write(folder / "catalogue.arrow", self.catalogue)
@@ -85,7 +92,9 @@ class Dataset:
         if manifest["format"] > _FORMAT:
             raise DataError(f"dataset format {manifest['format']}", expected=f"format ≤ {_FORMAT}", hint="update tastemaker")
         rows = _read(folder / "interactions.arrow")
-        columns = {name: rows[name].combine_chunks().to_numpy(zero_copy_only=False) for name in _COLUMNS}
+        columns: dict[str, Any] = {name: rows[name].combine_chunks().to_numpy(zero_copy_only=False) for name in _COLUMNS}
+        if "review" in rows.column_names:
+            columns["review"] = rows["review"].combine_chunks()
         return cls(
             Vocabulary(_read(folder / "users.arrow")["id"]),
             Vocabulary(_read(folder / "items.arrow")["id"]),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+import pyarrow as pa
 import scipy.sparse as sp
 
 
@@ -93,6 +94,9 @@ class Interactions:
     """int8 (rows,): which given file the row came from (see `splits`); -1 where none was given"""
     kinds: tuple[str, ...] = ("event",)
     kind_weights: tuple[float, ...] = (1.0,)
+    review: pa.Array | None = None
+    """string (rows,): what the user wrote about the item, "" for nothing; None where the data brings no reviews. Since it lies with the
+    rows, whoever is handed the training side sees the reviews of the training side and no others."""
 
     def __len__(self) -> int:
         return len(self.user)
@@ -109,7 +113,11 @@ class Interactions:
 
     def take(self, rows: np.ndarray) -> Interactions:
         """The rows where a boolean mask holds, or at ascending places: order is kept."""
-        return replace(self, **{name: getattr(self, name)[rows] for name in _columns})
+        review = self.review
+        if review is not None:
+            mask = np.asarray(rows).dtype == bool
+            review = review.filter(pa.array(rows)) if mask else review.take(pa.array(rows))
+        return replace(self, **{name: getattr(self, name)[rows] for name in _columns}, review=review)
 
     def histories(self, num_users: int) -> Histories:
         """One row per user code (PAD and UNKNOWN included), `num_users` = `users.size`."""
@@ -124,4 +132,4 @@ class Interactions:
         return cells
 
 
-_columns = tuple(field.name for field in fields(Interactions) if not field.name.startswith("kind") or field.name == "kind")
+_columns = tuple(field.name for field in fields(Interactions) if field.name not in ("kinds", "kind_weights", "review"))

@@ -78,14 +78,14 @@ def load_dataset(
 def load(events: Any, items: Any = None, users: Any = None, **settings: Any) -> Dataset:
     """A dataset from files, `URL#table`s or frames of pandas, polars or pyarrow.
 
-    `settings` are those of `DataConfig`, and `user`, `item`, `time`, `value`, `kind` name columns:
+    `settings` are those of `DataConfig`, and `user`, `item`, `time`, `value`, `kind`, `review` name columns:
     `load(frame, user="customer", item="sku", min_per_item=5)`.
 
     Raises:
         DataError: a source cannot be read as asked, or nothing to learn from is left.
         ConfigError: an unknown setting; names the nearest.
     """
-    named = {role: settings.pop(role) for role in ("user", "item", "time", "value", "kind") if role in settings}
+    named = {role: settings.pop(role) for role in ("user", "item", "time", "value", "kind", "review") if role in settings}
     if named:
         settings["columns"] = {**settings.get("columns", {}), **named}
     config = DataConfig.parse(settings)
@@ -95,7 +95,7 @@ def load(events: Any, items: Any = None, users: Any = None, **settings: Any) -> 
 def import_to(folder: Path | str, config: DataConfig, base: Path = Path(), engine: Engine | None = None) -> ImportReport:
     """Writes what can be read as a folder of Parquet files that `events = "FOLDER"` takes as a source again.
 
-    `events.parquet` (user_id, item_id, and time, value, kind where the source has them; rows in the order of the source),
+    `events.parquet` (user_id, item_id, and time, value, kind, review where the source has them; rows in the order of the source),
     `items.parquet`, `users.parquet` where given, and `import.json`, the report. Nothing is filtered or merged: that is left to
     whoever reads the folder, so both ways give the same dataset.
 
@@ -205,7 +205,16 @@ def _write_events(data: Clean, path: Path) -> None:
     columns = [
         "user",
         "item",
-        *(name for name, has in (("time", data.has_times), ("value", data.has_values), ("kind", data.has_kinds)) if has),
+        *(
+            name
+            for name, has in (
+                ("time", data.has_times),
+                ("value", data.has_values),
+                ("kind", data.has_kinds),
+                ("review", data.has_reviews),
+            )
+            if has
+        ),
     ]
     names = {"user": "user_id", "item": "item_id"}
     writer: pq.ParquetWriter | None = None

@@ -21,7 +21,7 @@ from tastemaker.errors import DataError
 if TYPE_CHECKING:
     from tastemaker.data.prepare import Part
 
-ROLES = ("user", "item", "time", "value", "kind", "history")
+ROLES = ("user", "item", "time", "value", "kind", "history", "review")
 
 _NAMES = {
     "user": (
@@ -72,6 +72,7 @@ class Found:
     value: str | None
     kind: str | None
     history: str | None
+    review: str | None = None
 
     def described(self) -> str:
         """Such as: user = customer_id, item = stock_code."""
@@ -81,7 +82,7 @@ class Found:
 
 @dataclass
 class Meaning:
-    """A source read: an Ibis table (user, item, time, value, kind, position, side) of its readable rows, and the account."""
+    """A source read: an Ibis table (user, item, time, value, kind, position, side, and review where named) of its readable rows, and the account."""
 
     table: Any
     kept: Any
@@ -132,7 +133,7 @@ def find_columns(scan: Scan, columns: Columns, *, fold_in: bool = False) -> Foun
             continue
         free = {name: kind for name, kind in scan.columns.items() if name not in taken}
         wish = getattr(columns, role)
-        found[role] = detect(role, free) if wish is None and (role != "history" or fold_in) else None
+        found[role] = detect(role, free) if wish is None and role != "review" and (role != "history" or fold_in) else None
         if found[role]:
             taken.add(str(found[role]))
     item = found["item"]
@@ -147,7 +148,13 @@ def find_columns(scan: Scan, columns: Columns, *, fold_in: bool = False) -> Foun
         raise DataError(
             f"columns {', '.join(scan.columns)} in {scan.name}", expected="a user column", hint='set columns.user = "…"'
         )
-    return Found(found["user"], item, found["time"], found["value"], found["kind"], found["history"])
+    if found["review"] and (lists or found["history"] or not scan.columns[found["review"]].is_string()):
+        raise DataError(
+            f"a review column {found['review']!r} of {scan.columns[found['review']]} in {scan.name}",
+            expected="text, beside one item a row",
+            hint="a review is about one item" if lists or found["history"] else "see columns.review",
+        )
+    return Found(found["user"], item, found["time"], found["value"], found["kind"], found["history"], found["review"])
 
 
 def read_columns(part: Part, found: Found, config: DataConfig, *, has_times: bool, offset: int, first_row: int) -> Meaning:
@@ -210,12 +217,13 @@ def read_columns(part: Part, found: Found, config: DataConfig, *, has_times: boo
             position=(judged.position + offset) if ordered else ibis.literal(0, "int64"),
             side=judged.side if "side" in judged.columns else ibis.literal(part.side, "int8"),
             reason="reason",
+            **({"review": judged.review.fill_null("")} if found.review else {}),
         ),
     )
     counts = {row["reason"]: row["rows"] for row in kept.group_by("reason").aggregate(rows=_.count()).to_pyarrow().to_pylist()}
     accepted = counts.pop(None, 0)
     if counts:
-        columns = [role for role in ROLES if role in raw.columns and getattr(found, role)]
+        columns = [role for role in ROLES if role in raw.columns and getattr(found, role) and role != "review"]
         rejects = rejects + _rejects(judged, counts, columns, found, ordered=ordered)
     table = kept.filter(_.reason.isnull()).drop("reason")
     return Meaning(table, kept, facts["rows"] + torn, accepted, source_rows, rejects, ordered, notes)

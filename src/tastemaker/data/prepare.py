@@ -20,6 +20,7 @@ from tastemaker.data.config import DataConfig
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.io import Reject, Scan, drop, keep, reading
 from tastemaker.data.meaning import Meaning, find_columns, read_columns
+from tastemaker.data.texts import clean as cleaned
 from tastemaker.data.vocabulary import FIRST, Vocabulary
 from tastemaker.engine.base import batches
 from tastemaker.errors import ConfigError, DataError
@@ -63,7 +64,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Clean:
-    """Readable events: an Ibis table (user, item, time, value, kind, position, side) and what its columns hold."""
+    """Readable events: an Ibis table (user, item, time, value, kind, position, side, and review where there are reviews) and what its columns hold."""
 
     table: Any
     kept: list[Any]
@@ -75,6 +76,7 @@ class Clean:
     has_order: bool
     has_lists: bool
     has_sides: bool
+    has_reviews: bool
 
 
 @ibis.udf.scalar.builtin(name="convert_to")
@@ -139,6 +141,7 @@ def clean(parts: Sequence[Part], config: DataConfig, account: Account) -> Clean:
         all(meaning.ordered for meaning in meanings),
         any(part.scan.columns[columns.item].is_array() for columns, part in zip(found, parts, strict=True)),
         any(part.side >= 0 for part in parts),
+        config.columns.review not in (None, ""),
     )
 
 
@@ -157,7 +160,7 @@ def prepare(data: Clean, config: DataConfig, account: Account) -> tuple[Vocabula
             backend,
             events.join(users, "user")
             .join(items, "item")
-            .select("user_code", "item_code", "time", "value", "kind", "position", "side")
+            .select("user_code", "item_code", "time", "value", "kind", "position", "side", *_texts(events))
             .rename(user="user_code", item="item_code"),
         )
         for source in data.kept:
@@ -252,6 +255,11 @@ def _oldest_first(table: Any) -> list[Any]:
     return [table.time, table.position, table.item, table.kind, table.value]
 
 
+def _texts(table: Any) -> list[str]:
+    """The columns of text that come along: none, unless reviews were asked for."""
+    return [name for name in ("review",) if name in table.columns]
+
+
 def _newest_first(table: Any) -> list[Any]:
     return [column.desc() for column in _oldest_first(table)]
 
@@ -263,7 +271,8 @@ def _filter(state: _State, data: Clean, config: DataConfig) -> None:
         state.apply(f"value at least {config.min_value:g}", state.table.filter(_.value >= config.min_value))
     if config.duplicates == "exact" and data.has_times and not data.has_lists and not data.has_sides:
         same = ["user", "item", "time", "kind", "side"]
-        merged = state.table.group_by(same).aggregate(value=_.value.max(), position=_.position.min())
+        texts = {name: _[name].argmin(_.position) if data.has_order else _[name].max() for name in _texts(state.table)}
+        merged = state.table.group_by(same).aggregate(value=_.value.max(), position=_.position.min(), **texts)
         state.apply("exact duplicates merged", merged.select(*state.table.columns))
     elif config.duplicates in ("first", "last"):
         order = (_oldest_first if config.duplicates == "first" else _newest_first)(state.table)
@@ -347,15 +356,19 @@ def _normalise(table: Any, config: DataConfig) -> Any:
     )
 
 
-def _fetch(table: Any) -> dict[str, np.ndarray]:
+def _fetch(table: Any) -> dict[str, Any]:
     """The rows as arrays by user, time, place in the source, item; codes are in id order, so ids and codes sort alike."""
     types = {"user": "int32", "item": "int32", "time": "int64", "value": "float32", "kind": "int8", "side": "int8"}
-    ordered = table.order_by([table.user, *_oldest_first(table)]).select(*types)
+    ordered = table.order_by([table.user, *_oldest_first(table)]).select(*types, *_texts(table))
     pieces: dict[str, list[np.ndarray]] = {name: [] for name in types}
+    reviews: list[pa.Array] = []
     for batch in batches(ordered):
         for name, kind in types.items():
             pieces[name].append(batch.column(name).to_numpy(zero_copy_only=False).astype(kind))
-    return {name: np.concatenate(pieces.pop(name)) for name in types}
+        texts = [batch.column(name).to_pylist() for name in _texts(table)]
+        reviews += [pa.array([cleaned(text) for text in column], pa.large_string()) for column in texts]
+    rows: dict[str, Any] = {name: np.concatenate(pieces.pop(name)) for name in types}
+    return rows | {name: pa.concat_arrays(reviews) for name in _texts(table)}
 
 
 def _compact(codes: np.ndarray, ids: Any) -> tuple[Vocabulary, np.ndarray]:

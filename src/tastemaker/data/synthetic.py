@@ -7,6 +7,7 @@
 | repeats      | each user goes through a few own staples, over and over | the own staples, seen before          | who reads the history  |
 | popular      | known counts, and a last week in which the order turned | the best liked, ever or of late       | popularity             |
 | planted_bias | ratings = mean + user bias + item bias (+ a factor)     | every rating, hence the best unseen   | rating models          |
+| cold_twins   | as two_tastes; titles tell the group                    | the new items with a title of the own group | content models    |
 | noise        | anything                                                | nothing: no list beats chance         | nobody                 |
 
 Each takes a seed or a generator and a difficulty dial, is learned in a second or two, and shuffles its items, so that the order of
@@ -197,6 +198,49 @@ def two_tastes(
         Histories.of([codes[cells[u][~own[u]]] for u in range(num_users)]),
         "the items of the own group that the user has not seen",
     )
+
+
+def cold_twins(
+    num_users: int = 60,
+    num_items: int = 24,
+    groups: int = 2,
+    twins: int = 2,
+    *,
+    noise: float = 0.0,
+    generator: np.random.Generator | int = 0,
+) -> World:
+    """Users of group g take all items of group g; then `twins` new items come to each group, with the title of an item that is there.
+
+    ```
+    item 3   amber basalt cedar own3      taken by group 0
+    item 9   amber basalt cedar own3      taken by nobody; an answer of group 0
+    ```
+    The new items are in the vocabulary and without an event. The catalogue has a `title`: three of the six words of the group, and one
+    of the item's own. With probability `noise` an event is of an item of any group.
+    """
+    rng = np.random.default_rng(generator)
+    size = num_items // groups
+    _at_most("cold_twins twins", twins, size)
+    known, total = size * groups, (size + twins) * groups
+    codes = _shuffled(total, rng)
+    words = [[f"{_SYLLABLES[group % 8]}{_SYLLABLES[n]}{'a' * (group // 8)}" for n in range(6)] for group in range(groups)]
+    titles = [" ".join([*rng.choice(words[item % groups], 3, replace=False), f"own{item}"]) for item in range(known)]
+    users = np.repeat(np.arange(num_users), size)
+    items = np.tile(np.arange(size) * groups, num_users) + np.repeat(np.arange(num_users) % groups, size)
+    items = np.where(rng.random(len(items)) < noise, rng.integers(0, known, len(items)), items)
+    dataset = _dataset(users, codes[items], rng.permutation(len(users)) * _HOUR, num_users, total)
+    every = [*titles, *titles[: twins * groups]]  # new item n is the twin of item n, of group n % groups
+    answer = [codes[known + np.arange(twins) * groups + user % groups] for user in range(num_users)]
+    return World(
+        "cold_twins",
+        replace(dataset, catalogue=pa.table({"title": pa.array([every[n] for n in np.argsort(codes)], pa.string())})),
+        _codes(num_users),
+        Histories.of(answer),
+        "the new items with a title of the own group",
+    )
+
+
+_SYLLABLES = ("amber", "basalt", "cedar", "delta", "ember", "fjord", "garnet", "hazel")
 
 
 def noise(

@@ -10,7 +10,7 @@ keeps what it learned in parameters and buffers, so that a saved state encodes i
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -54,6 +54,9 @@ class Encoder(SizedByData, abc.ABC):
     reads: ClassVar[str]
     """What its columns hold: "text", "image", "video", "audio", "attributes", "vector", or "use" for one that reads no column."""
 
+    costly: ClassVar[bool] = False
+    """True when a row takes so long that its vector is worth keeping on disk."""
+
     def __init__(self, config: Settings) -> None:
         super().__init__()
         self.config: Any = config
@@ -83,6 +86,10 @@ class Encoder(SizedByData, abc.ABC):
             DataError: the columns are not what it reads.
             MissingExtraError: a package is missing; names the extra.
         """
+
+    def keys(self, items: pa.Table) -> Sequence[bytes] | None:
+        """16 bytes a row, equal only for rows of equal content; None: the values in the columns are the content."""
+        return None
 
     @property
     @abc.abstractmethod

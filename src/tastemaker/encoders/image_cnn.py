@@ -1,18 +1,19 @@
-"""image_cnn: pictures through a convolutional network, by default EfficientNet-lite0 as it was trained on ImageNet."""
+"""Pictures through a convolutional network, by default EfficientNet-lite0 as it was trained on ImageNet."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from tastemaker.data.media.cells import content, is_file
 from tastemaker.data.media.images import Framing, pillow, square
-from tastemaker.encoders.parts.media import MediaEncoder, MediaSettings, plugged_network
+from tastemaker.encoders.parts.media import MediaEncoder, MediaSettings, Tune, plugged_network
+from tastemaker.encoders.parts.tuning import TuningSettings
 from tastemaker.nn.efficientnet import EfficientNetLite0
 from tastemaker.settings import Settings
 
@@ -28,8 +29,9 @@ class ImageCNN(MediaEncoder):
     it loads, it loads from this machine by itself; its weights are saved with the encoder and name its version.
 
     ```python
-    def factory():  # in yourpackage/nets.py
-        net = torch.jit.load("clip.pt")  # or any module
+    def factory() -> nn.Module:  # in yourpackage/nets.py
+        net = YourNetwork()
+        net.load_state_dict(safetensors.torch.load_file("/models/yours.safetensors"))
         return net
     ```
     """
@@ -46,6 +48,20 @@ class ImageCNN(MediaEncoder):
         mean: tuple[float, float, float] = Field((127 / 255,) * 3, description="of red, green and blue between 0 and 1")
         deviation: tuple[float, float, float] = Field((128 / 255,) * 3, description="of red, green and blue")
         max_pixels: int = Field(64_000_000, ge=1, description="larger images are rejects")
+        tune: Tune = Field(
+            "none",
+            description="what is fitted to what users take next: nothing, the network's last block or layer (what comes before it is "
+            "worked out once), or all of it",
+        )
+        tuning: TuningSettings = Field(
+            TuningSettings.parse({"learning_rate": 1e-4, "batch": 32}), description="how it is fitted, where tune is not none"
+        )
+
+        @model_validator(mode="after")
+        def _has_effect(self) -> Self:
+            if self.tune == "none":
+                self.without_effect(["tuning"], 'with tune = "none"')
+            return self
 
     def __init__(self, config: Settings) -> None:
         given: Any = config

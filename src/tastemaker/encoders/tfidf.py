@@ -7,12 +7,12 @@ import pyarrow as pa
 import scipy.sparse as sp
 import torch
 from pydantic import Field
-from scipy.sparse.linalg import svds
 from torch import Tensor
 
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.texts import texts_of
 from tastemaker.encoders.base import Encoder, Progress, Vectors
+from tastemaker.encoders.parts.svd import right_singular_vectors
 from tastemaker.encoders.parts.texts import spread
 from tastemaker.encoders.parts.version import version_of
 from tastemaker.encoders.parts.vocabulary import Words, tokenised
@@ -81,23 +81,3 @@ class TfIdf(Encoder):
     @property
     def version(self) -> str:
         return version_of(self)
-
-
-def right_singular_vectors(cells: sp.csr_matrix, most: int) -> np.ndarray:
-    """float32 (columns, up to `most`): those of the largest singular values, largest first, none of a value of 0.
-
-    The largest weight of each is positive.
-    """
-    least = min(cells.shape)
-    if least == 0:
-        return np.zeros((cells.shape[1], 0), np.float32)
-    if most < least // 2:
-        start = np.random.default_rng(0).standard_normal(least)
-        _, values, rows = svds(cells.astype(np.float64), k=most, v0=start, solver="arpack")
-        order = np.argsort(-values, kind="stable")
-        values, rows = values[order], rows[order]
-    else:
-        _, values, rows = np.linalg.svd(cells.toarray().astype(np.float64), full_matrices=False)
-    rows = rows[:most][values[:most] > 1e-6 * values[0]]
-    peaks = rows[np.arange(len(rows)), np.abs(rows).argmax(1)]
-    return np.ascontiguousarray((rows * np.sign(peaks)[:, None]).T.astype(np.float32))

@@ -76,6 +76,7 @@ class Transformer(Encoder):
             return self
 
     reads = "text"
+    costly = True
     config: Config
     trained: Tensor
     """float32: all weights that were fitted, by the order of their names; of `tune` alone"""

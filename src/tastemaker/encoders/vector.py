@@ -1,4 +1,4 @@
-"""vector: a list column of vectors that were made elsewhere, checked and brought to one scale."""
+"""A list column of vectors that were made elsewhere, checked and brought to one scale."""
 
 from __future__ import annotations
 

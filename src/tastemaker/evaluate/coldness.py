@@ -6,6 +6,7 @@
 | `items/few`             | those with 1…5                                  | the catalogue                       | who ask for one     |
 | `items/many`            | those with more                                 | the catalogue                       | who ask for one     |
 | `items/cold_among_cold` | those without a training interaction            | items without a training interaction | who ask for one    |
+| `items/warm_among_warm` | those with one or more                          | items with a training interaction   | who ask for one     |
 | `users/new`             | all                                             | the catalogue                       | without a history   |
 | `users/few`             | all                                             | the catalogue                       | with 1…5 events     |
 | `users/many`            | all                                             | the catalogue                       | with more           |
@@ -13,7 +14,8 @@
 
 The first three share the lists that are judged as a whole, so that a cold item must win against everything else, as it must in use: an
 item of another part is a miss there even where it is relevant. Ranking cold items among themselves asks only which cold item suits whom,
-the question of most papers (Volkovs, Yu & Poutanen 2017, DropoutNet), and gives far higher figures; neither can stand for the other.
+the question of most papers (Volkovs, Yu & Poutanen 2017, DropoutNet), and gives far higher figures; neither can stand for the other. A model
+that knows items by code alone never gives a place to a cold one; `items/warm_among_warm` asks whether another is as good among the rest.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ FEW = 5
 """Interactions of an item or events of a user up to which little is known of them."""
 LEAST_ASKING, MOST_USERS = 10, 200_000
 """Users who ask for a cold item from which on, and users in all up to which, parts are told apart unasked."""
-COLD, AMONG_COLD = "items/cold", "items/cold_among_cold"
+AMONG_COLD, AMONG_WARM = "items/cold_among_cold", "items/warm_among_warm"
+"""Parts that need lists of their own."""
 
 
 def cold_items(train_counts: np.ndarray) -> np.ndarray:
@@ -41,6 +44,16 @@ def asking_for_cold(truth: Histories, train_counts: np.ndarray) -> np.ndarray:
     return np.flatnonzero(truth.where(np.asarray(train_counts)[truth.items] == 0).lengths)
 
 
+def among(truth: Histories, train_counts: np.ndarray) -> dict[str, tuple[np.ndarray, Histories, np.ndarray]]:
+    """Of `AMONG_COLD` and `AMONG_WARM` the rows that take part, ascending, what is relevant to each, and the candidates."""
+    cold, found = np.asarray(train_counts) == 0, {}
+    for name, mask in ((AMONG_COLD, cold), (AMONG_WARM, ~cold)):
+        asked = truth.where(mask[truth.items])
+        rows, codes = np.flatnonzero(asked.lengths), np.flatnonzero(mask)
+        found[name] = (rows, asked.take(rows), codes[codes >= FIRST])
+    return found
+
+
 def told_apart(wanted: bool | None, truth: Histories, train_counts: np.ndarray) -> bool:
     """Whether parts are judged: as wanted, or where neither too few ask for a cold item nor too many ask at all."""
     if wanted is not None:
@@ -49,7 +62,7 @@ def told_apart(wanted: bool | None, truth: Histories, train_counts: np.ndarray) 
 
 
 def parts(truth: Histories, train_counts: np.ndarray, history_lengths: np.ndarray) -> dict[str, tuple[np.ndarray, Histories]]:
-    """The parts that are not empty, but for `AMONG_COLD`, which needs other lists.
+    """The parts that are not empty, but for those of `among`, which need other lists.
 
     Args:
         truth: a row for each user who is asked, none of them empty.

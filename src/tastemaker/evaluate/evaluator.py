@@ -17,7 +17,7 @@ They say how much the figure depends on which users were asked, not on the seed 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -105,7 +105,7 @@ def evaluate_ranking(
     histories: Histories | None = None,
     item_vectors: np.ndarray | sp.csr_matrix | None = None,
     among: Histories | None = None,
-    cold_lists: np.ndarray | None = None,
+    among_lists: Mapping[str, np.ndarray] | None = None,
 ) -> Report:
     """Judges ranked lists against what the users did.
 
@@ -120,8 +120,8 @@ def evaluate_ranking(
         item_vectors: (num_items, dim), content vectors or `beyond.co_occurrence(...)`. Adds diversity.
         among: a row per list: the items it was chosen from where that is not the catalogue. Such lists say nothing of the catalogue, so
             figures beyond accuracy are left out, and they pair with lists chosen from the same items only.
-        cold_lists: int (users, ≥ config.length): lists of items without training interactions alone, of the users who ask for one. Adds
-            the part "items/cold_among_cold".
+        among_lists: int (users, ≥ config.length) each: lists of the candidates of `coldness.among`, for users who ask for one. Adds
+            the parts of their names.
 
     Raises:
         DataError: shapes do not fit, lists are too short, a list holds an item twice, or nobody can be asked.
@@ -164,7 +164,14 @@ def evaluate_ranking(
         beyond=_beyond(lists, hits, train_counts, config, histories, item_vectors) if among is None else {},
         counts=counts,
         parts=_parts(
-            lists, truth, users, lengths, train_counts, config, chosen_from, None if cold_lists is None else cold_lists[asked]
+            lists,
+            truth,
+            users,
+            lengths,
+            train_counts,
+            config,
+            chosen_from,
+            {name: ordered[asked] for name, ordered in (among_lists or {}).items()},
         ),
     )
 
@@ -195,17 +202,16 @@ def _parts(
     train_counts: np.ndarray,
     config: EvaluateConfig,
     chosen_from: Sequence[np.ndarray],
-    cold_lists: np.ndarray | None,
+    among_lists: Mapping[str, np.ndarray],
 ) -> dict[str, Report]:
     """The reports of `coldness`, of the degrees that somebody asks for."""
     if not coldness.told_apart(config.coldness, truth, train_counts):
         return {}
     found = coldness.parts(truth, train_counts, lengths)
     parts = {name: judged(lists[rows], asked, users[rows], config, chosen_from) for name, (rows, asked) in found.items()}
-    if cold_lists is not None and coldness.COLD in found:
-        rows, asked = found[coldness.COLD]
-        among = [coldness.cold_items(train_counts)]
-        parts[coldness.AMONG_COLD] = judged(cold_lists[rows, : config.length], asked, users[rows], config, among)
+    for name, (rows, asked, codes) in coldness.among(truth, train_counts).items():
+        if name in among_lists and len(rows):
+            parts[name] = judged(among_lists[name][rows, : config.length], asked, users[rows], config, [codes])
     return parts
 
 

@@ -122,7 +122,7 @@ CANDIDATES = (
     Candidate("als", settings=({}, {"alpha": 5.0, "regularization": 30.0})),
     Candidate("mf"),
     Candidate("sasrec"),
-    Candidate("lrurec"),
+    Candidate("gru4rec", settings=({"similarity": "cosine"},)),
 )
 """What `--auto` tries, in this order: simple ones first. A model joins by a line here."""
 

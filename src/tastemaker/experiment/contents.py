@@ -12,13 +12,16 @@ from typing import Any
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.item_contents import ContentConfig, ModalityConfig
-from tastemaker.encoders.base import Encoder
+from tastemaker.encoders.base import Encoder, Progress
 from tastemaker.errors import ConfigError
+from tastemaker.experiment.ledger import runs_folder
 from tastemaker.log import logger
 from tastemaker.models.base import Model
 from tastemaker.recommend.encoding import Encoding, Modality
 from tastemaker.resolve import encoder_class
 
+_VECTORS = "vectors"
+"""The folder beside the runs that keeps vectors which take long to make."""
 _PATHS = ("folder", "model")
 """Settings of encoders that may be paths; a relative one that exists beside the config is taken from there."""
 
@@ -54,11 +57,11 @@ def with_contents(dataset: Dataset, config: ContentConfig, train: Interactions, 
     for name, one in config.modalities.items():
         encoder = _made(one, base)
         columns = _columns(dataset, name, one)
-        encoder.fit(dataset.catalogue.select(columns), train)
+        encoder.fit(dataset.catalogue.select(columns), train, _told())
         fitted.append(Modality(name, one.encoder, columns, encoder.eval()))
     encoding = Encoding(tuple(fitted), config.fusion_settings, {})
     began = time.perf_counter()
-    contents = encoding.of_table(dataset.catalogue, codes=True)
+    contents = encoding.of_table(dataset.catalogue, codes=True, cache=runs_folder() / _VECTORS, progress=_told())
     encoding = replace(encoding, dims=dict(contents.schema.modalities))
     for name, present in contents.present.items():
         logger.info("contents: %s of %s items have %s", f"{int(present.sum()):,}", f"{len(dataset.items):,}", name)
@@ -80,6 +83,20 @@ def check_use(model: Model, name: str, config: ContentConfig) -> None:
             expected="a model with item vectors that are trained, such as sasrec, two_tower, mf or content",
             hint="remove [content], or choose another model",
         )
+
+
+def _told() -> Progress:
+    """Says how encoding goes, every ten seconds."""
+    began = last = time.perf_counter()
+
+    def told(done: int, of: int) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        if now - last > 10:
+            last = now
+            logger.info("contents: %s of %s items encoded in %.0f s", f"{done:,}", f"{of:,}", now - began)
+
+    return told
 
 
 def _made(config: ModalityConfig, base: Path) -> Encoder:

@@ -120,13 +120,18 @@ class Judge:
             self.lists(model, questions, self.config.length),
             questions,
             learned,
-            cold_lists=self._cold_lists(model, questions, counts),
+            among_lists=self._among_lists(model, questions, counts),
         )
 
     def rank_report(
-        self, lists: np.ndarray, questions: Questions, learned: Interactions, *, cold_lists: np.ndarray | None = None
+        self,
+        lists: np.ndarray,
+        questions: Questions,
+        learned: Interactions,
+        *,
+        among_lists: dict[str, np.ndarray] | None = None,
     ) -> Report:
-        """The report of lists, int (questions, ≥ config.length), and of lists of cold items alone; `learned` as of `report`."""
+        """The report of lists, int (questions, ≥ config.length), and of lists of `coldness.among`; `learned` as of `report`."""
         return evaluate_ranking(
             lists,
             questions.truth,
@@ -137,7 +142,7 @@ class Judge:
             histories=questions.histories,
             item_vectors=self._likeness,
             among=questions.among,
-            cold_lists=cold_lists,
+            among_lists=among_lists,
         )
 
     def chooser(self) -> Callable[[Model], float]:
@@ -173,14 +178,16 @@ class Judge:
         """Item vectors that diversity is measured by: the same for every model."""
         return co_occurrence(self.split.train, self.dataset.items.size, np.random.default_rng(0))
 
-    def _cold_lists(self, model: Model | Stages, questions: Questions, counts: np.ndarray) -> np.ndarray | None:
-        """Lists of items without training interactions alone, filled in for those who ask for one; None where nobody looks at them."""
+    def _among_lists(self, model: Model | Stages, questions: Questions, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """Lists of items without training interactions alone and of those with some, filled in for who asks for one; none where nobody looks."""
         if questions.among is not None or not coldness.told_apart(self.config.coldness, questions.truth, counts):
-            return None
-        rows, cold = coldness.asking_for_cold(questions.truth, counts), coldness.cold_items(counts)
-        lists = np.zeros((len(questions), self.config.length), np.int32)
-        lists[rows] = self.lists(model, some(questions, rows), self.config.length, allowed=cold[cold < model.schema.num_items])
-        return lists
+            return {}
+        found = {}
+        for name, (rows, _, codes) in coldness.among(questions.truth, counts).items():
+            found[name] = np.zeros((len(questions), self.config.length), np.int32)
+            allowed = codes[codes < model.schema.num_items]
+            found[name][rows] = self.lists(model, some(questions, rows), self.config.length, allowed=allowed)
+        return found
 
     def lists(self, model: Model | Stages, questions: Questions, k: int, *, allowed: np.ndarray | None = None) -> np.ndarray:
         """The `k` best items of each question, of those allowed, int32 codes, best first, 0 beyond the last."""

@@ -123,8 +123,7 @@ def load_parts(config: Config | StageConfig) -> tuple[Dataset, Split, ImportRepo
     parts = split(dataset, config.split)
     if config.split.negatives is not None:
         parts = with_negatives(parts, dataset, config.split.negatives, config.data, config.base)
-    if isinstance(config, Config):
-        dataset = contents.with_contents(dataset, config.content, parts.train, config.base)
+    dataset = contents.with_contents(dataset, config.content, parts.train, config.base)
     logger.info("data: %s", _counted(dataset, parts))
     return dataset, parts, imported
 
@@ -140,7 +139,7 @@ def evaluate_artifact(folder: Path | str, config: Config | StageConfig) -> dict[
     """
     manifest, recommender = artifact.read_manifest(folder), artifact.load(folder)
     # the model has its contents with it
-    config = replace(config, content=ContentConfig.parse({})) if isinstance(config, Config) else config
+    config = replace(config, content=ContentConfig.parse({}))
     dataset, parts, _ = load_parts(config)
     dataset, parts = recoded(dataset, parts, recommender.users, recommender.items)
     ratings = recommender.model.predicts_values(manifest.config.get("train", {}).get("loss"))
@@ -170,6 +169,8 @@ def _run(
         logger.log(_LEVELS[problem.severity], "%s: %s", problem.message, problem.remedy)
     config = replace(config, model=fit.adapted(config.model_name, config.model, parts.train, config.train.loss))
     model, begun = _first(config, dataset)
+    if prepared is None:
+        contents.check_use(model, config.model_name, config.content)
     config = replace(config, train=fit.chosen(model, parts.train, config.train))
     judge = Judge(dataset, parts, config.evaluate, ratings=model.predicts_values(config.train.loss))
     (folder / CONFIG).write_text(config.to_toml(), encoding="utf-8")
@@ -232,7 +233,6 @@ def _run(
 def _first(config: Config, dataset: Dataset) -> tuple[Model, list[str]]:
     """The model before training: fresh, or with the weights of an earlier one; and what is to be said of it."""
     model = fit.build(config.model_name, config.model, dataset.schema, config.train.seed)
-    contents.check_use(model, config.model_name, config.content)
     if config.run.start_from is None:
         return model, []
     return model, [warm.start_from(model, dataset, config.base / config.run.start_from, config.split.kind)]

@@ -22,7 +22,7 @@ from tastemaker.data.properties import item_columns, user_columns
 from tastemaker.errors import DataError
 from tastemaker.experiment.config import Config
 from tastemaker.experiment.stage_config import StageConfig
-from tastemaker.store.base import Item, Page, Store, User
+from tastemaker.store.base import Item, Page, Store, User, meant
 
 T = TypeVar("T")
 C = TypeVar("C", Config, StageConfig)
@@ -111,7 +111,10 @@ def _take(store: Store, folder: Path, named: set[str]) -> dict[str, Any]:
     part.mkdir(parents=True)
     kinds, met, sequence, rows = set(named), set[str](), 0, 0
     with pq.ParquetWriter(part / _EVENTS, _SCHEMA, compression="zstd") as writer:
-        for batch in store.scan_events():
+        for whole in store.scan_events():
+            batch = meant(whole, named)
+            if len(whole):
+                sequence = max(sequence, pc.max(whole.column("sequence")).as_py())
             if not len(batch):
                 continue
             found = batch.column("kind").to_pylist()
@@ -122,7 +125,6 @@ def _take(store: Store, folder: Path, named: set[str]) -> dict[str, Any]:
             columns["kind"] = pa.array([kind if kind in kinds else "other" for kind in found])
             writer.write_table(pa.table(columns, schema=_SCHEMA))
             met.update(pc.unique(batch.column("item_id")).to_pylist())
-            sequence = max(sequence, pc.max(batch.column("sequence")).as_py())
             rows += len(batch)
     if not rows:
         raise DataError("a store without events", expected="events to learn from", hint="`tastemaker store import` brings some")

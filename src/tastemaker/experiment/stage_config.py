@@ -12,10 +12,12 @@ from pydantic import Field, field_validator
 from tastemaker.data.config import DataConfig
 from tastemaker.data.features.config import FeaturesConfig
 from tastemaker.data.features.moments import MomentsConfig
+from tastemaker.data.item_contents import ContentConfig
 from tastemaker.data.requests import RequestsConfig
 from tastemaker.data.splits import SplitConfig
 from tastemaker.errors import ConfigError
 from tastemaker.experiment.config import EvaluateSection
+from tastemaker.experiment.contents import read_content
 from tastemaker.experiment.sections import Sections, check_sections
 from tastemaker.recommend.objective import Objective, parse_objectives
 from tastemaker.resolve import model_class, ranker_class
@@ -55,6 +57,7 @@ class StageConfig(Sections):
 
     data: DataConfig
     split: SplitConfig
+    content: ContentConfig
     sources: dict[str, SourceConfig]
     moments: MomentsConfig
     rows: RequestsConfig
@@ -96,6 +99,7 @@ class StageConfig(Sections):
         return cls(
             data=DataConfig.parse(tree.get("data", {}), "data"),
             split=SplitConfig.parse(tree.get("split", {}), "split"),
+            content=read_content(tree.get("content", {})),
             sources=sources,
             moments=MomentsConfig.parse(tree.get("moments", {}), "moments"),
             rows=rows,
@@ -114,11 +118,13 @@ class StageConfig(Sections):
         tree = self._plain(names, _PATHS)
         tree["sources"] = {name: source.model_dump(mode="json", exclude_none=True) for name, source in self.sources.items()}
         tree["ranker"] = {"name": self.ranker_name, **self.ranker.model_dump(mode="json", exclude_none=True)}
+        if not self.content.modalities:
+            del tree["content"]
         if self.objectives:
             tree[_OBJECTIVES] = {name: one.model_dump(mode="json") for name, one in self.objectives.items()}
         return tree
 
 
 _OBJECTIVES = "objectives"
-_SECTIONS = ("data", "split", "sources", "moments", "rows", "features", "ranker", "train", "evaluate")
+_SECTIONS = ("data", "split", "content", "sources", "moments", "rows", "features", "ranker", "train", "evaluate")
 _PATHS = {"data": ("events", "items", "users"), "split": ("train", "validation", "test", "negatives")}

@@ -33,7 +33,7 @@ from tastemaker.data.interactions import Histories, Interactions
 from tastemaker.data.item_contents import ItemContents
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.data.vocabulary import FIRST
-from tastemaker.nn.entity import EntityEncoder, ItemTable, with_more_items
+from tastemaker.nn.entity import EntityEncoder, ItemTable, with_items_alone, with_more_items
 from tastemaker.nn.sparse import SizedByData
 from tastemaker.nn.started import Started
 from tastemaker.settings import Settings
@@ -294,6 +294,21 @@ class RetrievalModel(Model):
         if not self.grows:
             raise ValueError(f"{type(self).__name__} without contents does not grow")
         return with_more_items(self, contents, self.item_rows)
+
+    def encode_told(self, contents: ItemContents, own: np.ndarray) -> Tensor:
+        """Item vectors, float32 (items, dim), of items that are what `contents` say, as `grown` would have them; nothing else is made.
+
+        Args:
+            contents: a row an item.
+            own: int (items,): the code of an item the model knows, which then keeps what is its own; PAD for one it does not.
+
+        Raises:
+            ValueError: the model does not grow.
+        """
+        if not self.grows:
+            raise ValueError(f"{type(self).__name__} without contents does not grow")
+        few: RetrievalModel = with_items_alone(self, contents, self.item_rows, own)
+        return few.encode_item().detach()
 
     def encode_batch(self, batch: Batch) -> Encoded:
         """The user vectors that a training step compares with items; called in training mode alone."""

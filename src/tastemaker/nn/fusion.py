@@ -80,6 +80,8 @@ class Gated(Fusion):
 
     def forward(self, x: Tensor, there: Tensor) -> Tensor:
         values = torch.tanh(torch.einsum("nmd,mdk->nmk", x, self.value))
+        if x.shape[1] == 1:  # which has all of the say
+            return values.squeeze(1) + x.squeeze(1)
         gates = torch.einsum("nmd,mdk->nmk", x, self.gate)
         return (_shares(gates, there.unsqueeze(2), 1) * values).sum(dim=1) + _mean(x, there)
 

@@ -15,6 +15,8 @@ from safetensors.torch import save_file
 from tastemaker.data.item_contents import ContentSchema, FusionSettings, ItemContents
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.encoders.base import Encoder, Progress
+from tastemaker.encoders.parts.cache import encode_cached
+from tastemaker.log import logger
 from tastemaker.recommend.sealed import load_weights, tensors_of
 from tastemaker.resolve import encoder_class
 from tastemaker.settings import Settings
@@ -76,11 +78,22 @@ class Encoding:
         table = pa.table({name: pa.array(values, like.schema.field(name).type) for name, values in columns.items()})
         return self.of_table(table, codes=False)
 
-    def of_table(self, table: pa.Table, *, codes: bool, progress: Progress | None = None) -> ItemContents:
-        """Contents of the rows of a catalogue; with `codes` PAD and UNKNOWN, which are nothing, come first."""
+    def of_table(
+        self, table: pa.Table, *, codes: bool, cache: Path | None = None, progress: Progress | None = None
+    ) -> ItemContents:
+        """Contents of the rows of a catalogue; with `codes` PAD and UNKNOWN, which are nothing, come first.
+
+        Vectors that take long are kept in `cache`, a folder, and only rows not met before are encoded.
+        """
         values, present = {}, {}
         for one in self.modalities:
-            made = one.encoder.encode(table.select(one.columns), progress)
+            rows = table.select(one.columns)
+            if cache is not None and one.encoder.costly:
+                made = encode_cached(one.encoder, rows, cache, progress, keys=one.encoder.keys(rows))
+            else:
+                made = one.encoder.encode(rows, progress)
+            for reason, count in made.rejects.items():
+                logger.warning("contents: %s of %s rows of %s: %s", f"{count:,}", f"{len(made):,}", one.name, reason)
             before = FIRST if codes else 0
             values[one.name] = np.pad(made.values, ((before, 0), (0, 0)))
             present[one.name] = np.pad(made.present, (before, 0))

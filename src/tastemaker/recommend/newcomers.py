@@ -157,6 +157,12 @@ def use(histories: Histories, num_items: int, newcomers: int, users: np.ndarray)
     return _shares(keep_best(like, NEIGHBOURS)), audience
 
 
+def by_use_alone(by_use: sp.csr_matrix, audience: np.ndarray) -> sp.csr_matrix:
+    """Weights from use: float32 (newcomers, num_items), rows that sum to n / (n + 5) after n users, or are empty."""
+    share = np.where(np.diff(by_use.indptr) > 0, audience / (audience + _USERS), 0.0)
+    return sp.csr_matrix(sp.diags(share) @ by_use, dtype=np.float32)
+
+
 def combined(content: sp.csr_matrix, by_use: sp.csr_matrix, audience: np.ndarray) -> sp.csr_matrix:
     """Weights from both: float32 (newcomers, num_items), each row below 1 in sum, empty where there is no evidence."""
     share = np.where(np.diff(by_use.indptr) > 0, audience / (audience + _USERS), 0.0)

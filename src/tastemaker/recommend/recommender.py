@@ -149,7 +149,7 @@ class Recommender:
             events=events,
             catalogue=dataset.catalogue,
             stages=stages,
-            encoding=dataset.contents.encoding if dataset.contents and model.reads_contents else None,
+            encoding=dataset.contents.encoding if dataset.contents else None,
         )
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +21,22 @@ _LARGE = 1 << 14
 """Items from which on a first look at rounded vectors pays; below that, users together are scored faster."""
 
 
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Vectors of items that were told of after the model was trained, from what they are: newcomers, and known items that changed.
+
+    Of a newcomer that users have met, `use` takes over by and by: Σ_j u_j v_j + (1 - Σ_j u_j) · encoded, Σ_j u_j = n / (n + 5) after n users
+    (see `newcomers`), so a vector begins with the contents and moves with each event.
+    """
+
+    codes: np.ndarray
+    """int64 (items,), ascending"""
+    vectors: np.ndarray
+    """float32 (items, dim)"""
+    use: sp.csr_matrix
+    """float32 (newcomers, num_items): shares of known items, by use"""
+
+
 class Scoring:
     """A model's scores: of all items, newcomers included, or of some; and its best items.
 
@@ -27,31 +44,43 @@ class Scoring:
     made of. For retrieval models that is a vector of its own, computed here once like those of known items.
     """
 
-    def __init__(self, model: Model, weights: sp.csr_matrix | None = None, *, like: Scoring | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        weights: sp.csr_matrix | None = None,
+        *,
+        like: Scoring | None = None,
+        encoded: Encoded | None = None,
+    ) -> None:
         """The model is put into evaluation mode.
 
         Args:
             model: a trained model.
             weights: those of the newcomers, float32 (newcomers, num_items).
             like: a scoring of the same model with other newcomers, whose work on known items is taken over.
+            encoded: vectors of newcomers, which then stand in place of what neighbours say of them, and of known items that changed.
         """
         self.model = model.eval()
         self.newcomers = weights if weights is not None and weights.shape[0] else None
         self.size = model.schema.num_items + (0 if self.newcomers is None else self.newcomers.shape[0])
         self.vectors: Tensor | None = None
         """(size, dim) of retrieval models"""
+        self.encoded = encoded
+        self._known: Tensor | None = None
+        self._changed = encoded is not None and bool((encoded.codes < model.schema.num_items).any())
         self._blind: Tensor | None = None
         self._rounded: Rounded | None = None
         if isinstance(model, RetrievalModel):
             with torch.inference_mode():
-                known = (
-                    model.encode_item().detach()
-                    if like is None or like.vectors is None
-                    else like.vectors[: model.schema.num_items]
-                )
-                self.vectors = self._with_newcomers(known)
+                known = model.encode_item().detach() if like is None or like._known is None else like._known
+                self._known = known
+                if encoded is not None and self._changed:
+                    known = _replaced(known, encoded, model.schema.num_items)
+                self.vectors = self._with_newcomers(known, encoded)
+                # What the model itself says of known items; no copy of it where nothing changed.
+                self._known = self._known if self._changed else self.vectors[: model.schema.num_items]
                 if self.size >= _LARGE and fits(self.vectors):
-                    made = None if like is None else like._rounded
+                    made = None if like is None or like._changed or self._changed else like._rounded
                     self._rounded = Rounded(self.vectors, self._blind, like=made, same=model.schema.num_items)
 
     @property
@@ -142,7 +171,7 @@ class Scoring:
             mean = vectors[FIRST : self.model.schema.num_items].mean(dim=0)
             return torch.nn.functional.normalize(vectors - mean, dim=-1)
 
-    def _with_newcomers(self, known: Tensor) -> Tensor:
+    def _with_newcomers(self, known: Tensor, encoded: Encoded | None) -> Tensor:
         """Item vectors followed by those of newcomers: what `newcomers.extended` does to scores, done to what they are products of."""
         if self.newcomers is None:
             return known
@@ -150,5 +179,19 @@ class Scoring:
         vectors = known.float().cpu().numpy()
         fresh = self.newcomers @ vectors + (1 - sums) * vectors[FIRST:].mean(axis=0)
         blind = np.concatenate([np.zeros(len(vectors), bool), sums.ravel() <= 0])
+        if encoded is not None:
+            mine = encoded.codes >= len(vectors)
+            places = encoded.codes[mine] - len(vectors)
+            use = encoded.use[places]
+            rest = 1 - np.asarray(use.sum(axis=1), dtype=np.float32)
+            fresh[places] = use @ vectors + rest * encoded.vectors[mine]
+            blind[encoded.codes[mine]] = False
         self._blind = torch.from_numpy(blind).to(known.device) if blind.any() else None
         return torch.cat([known, torch.from_numpy(fresh.astype(np.float32)).to(known)])
+
+
+def _replaced(known: Tensor, encoded: Encoded, size: int) -> Tensor:
+    """Vectors of known items with those of changed ones in their place."""
+    mine = encoded.codes < size
+    rows = torch.from_numpy(encoded.vectors[mine]).to(known)
+    return known.index_copy(0, torch.from_numpy(encoded.codes[mine]).to(known.device), rows)

@@ -98,7 +98,7 @@ def writers(stages: Stages) -> dict[str, Callable[[Path], None]]:
 
 def read(folder: Path, facts: StageFacts, model: Model, users: Vocabulary, items: Vocabulary, catalogue: pa.Table) -> Stages:
     """The stages of an artifact whose model is the first source."""
-    sizes = FeatureSchema(users.size, items.size)
+    sizes = FeatureSchema(users.size, items.size, model.schema.content)
     models = [model]
     for place, told in enumerate(facts.sources[1:], start=1):
         if told.model is None:

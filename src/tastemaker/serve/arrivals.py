@@ -100,6 +100,10 @@ class Arrivals:
         self._compare(view)
         return newcomers.combined(self._by_content, self._by_use, self._audience)
 
+    def use(self) -> sp.csr_matrix:
+        """What users say of the newcomers of the last `weights`: see `newcomers.by_use_alone`."""
+        return newcomers.by_use_alone(self._by_use, self._audience)
+
     def count(self, view: View) -> bool:
         """Takes in events of newcomers that came since the last time; whether that changed any weight."""
         if self._vocabulary is None or len(self._items) != view.size - view.known:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from tastemaker.serve.view import View
-from tastemaker.store.base import Done, Store
+from tastemaker.store.base import SILENT, Done, Store
 
 EVENTS_OF_ITEM = 200
 """Newest events of an item that are looked at."""
@@ -22,7 +22,8 @@ def met_by(store: Store, item_ids: Iterable[str]) -> dict[str, set[str]]:
     users: dict[str, set[str]] = {}
     for item_id in item_ids:
         for event in store.events(item_id=item_id, limit=EVENTS_OF_ITEM).rows:
-            users.setdefault(event.user_id, set()).add(item_id)
+            if event.kind not in SILENT:
+                users.setdefault(event.user_id, set()).add(item_id)
     return users
 
 

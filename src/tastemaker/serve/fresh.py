@@ -20,7 +20,7 @@ from tastemaker.recommend.candidates import Scorer, device_of, rank, scorer
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.resolve import model_class
 from tastemaker.serve.settings import GateSettings
-from tastemaker.store.base import Store
+from tastemaker.store.base import Store, meant
 
 K = 10
 """Length of the lists that are judged."""
@@ -65,7 +65,7 @@ class Fresh:
         cls, store: Store, candidate: Recommender, current: Recommender | None, learned: Learned, settings: GateSettings
     ) -> Fresh:
         rng = np.random.default_rng(settings.seed)
-        batches = list(store.scan_events(after=max(0, store.last_sequence() - settings.window)))
+        batches = [meant(batch) for batch in store.scan_events(after=max(0, store.last_sequence() - settings.window))]
         users = _column(batches, "user_id").dictionary_encode()
         item_ids = _column(batches, "item_id")
         sequence, moment = (_column(batches, name, pa.int64()).to_numpy() for name in ("sequence", "time"))

@@ -19,6 +19,7 @@ from tastemaker.nn.packed import Precision
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.recommend.scoring import Scoring
 from tastemaker.serve.arrivals import Arrivals, read_as
+from tastemaker.serve.contents import Contents
 from tastemaker.serve.crowd import Crowd
 from tastemaker.serve.staging import Staging, reads_codes
 from tastemaker.serve.stock import Stock
@@ -42,9 +43,10 @@ class Live:
         self._lent: dict[str, dict[str, Any]] = {}
         self._since, self._change = 0, 1
         self._wake, self._end, self._closed = threading.Event(), threading.Event(), False
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
+        self._told = threading.Event()
         self._listeners: list[Callable[[], object]] = []
-        self._arrivals = Arrivals(store)
+        self._arrivals, self._contents = Arrivals(store), Contents()
         with self._building:
             self._pull()
             self.view = self._introduced(self._built(None, None))
@@ -56,6 +58,7 @@ class Live:
             if recommender is not None:
                 self._take_artifact(recommender)
             self.view = self._introduced(self._built(recommender, version))
+            self._notice()
             return self.view
 
     def refresh(self) -> bool:
@@ -64,6 +67,7 @@ class Live:
             if not self._pull():
                 return False
             self.view = self._introduced(self._grown(self.view))
+            self._notice()
             self.wake()  # whatever takes longer is done behind the back of whoever changed the catalogue
             return True
 
@@ -76,10 +80,26 @@ class Live:
             if self._arrivals.count(self.view) or index is not None:
                 self.view = self._introduced(replace(self.view, number=next(_numbers), _open=[]))
 
+    def encode(self) -> bool:
+        """Encodes some of the items that were put or changed since the model was trained; whether others wait."""
+        with self._building:
+            work = self._contents.work(self.view)
+        if work is None:
+            return False
+        done = self._contents.done(work)  # takes as long as the encoders take: nobody is kept waiting meanwhile
+        with self._building:
+            if self._contents.keep(done):
+                self.view = self._introduced(replace(self.view, number=next(_numbers), _open=[]))
+            return self._contents.behind
+
     def start(self, every_seconds: float) -> None:
         """Follows the changes of other processes from now on, and of this one as soon as `wake` is called."""
-        self._thread = threading.Thread(target=self._follow, args=(every_seconds,), name="catalogue", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._follow, args=(every_seconds,), name="catalogue", daemon=True),
+            threading.Thread(target=self._encode, name="contents", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def each_round(self, call: Callable[[], object]) -> None:
         """Has the following thread call this too, each time it looks for changes."""
@@ -93,9 +113,30 @@ class Live:
         """Stops following."""
         self._closed = True
         self._wake.set()
+        self._told.set()
         self._end.set()
-        if self._thread is not None:
-            self._thread.join(timeout=5)
+        for thread in self._threads:
+            thread.join(timeout=5)
+
+    def _notice(self) -> None:
+        self._contents.notice(self.view)
+        if self._contents.behind:
+            self._told.set()
+
+    def _encode(self) -> None:
+        """The worker: encodes whatever waits, and rests as long as it worked."""
+        while not self._closed:
+            self._told.wait()
+            self._told.clear()
+            more = True
+            while more and not self._closed:
+                started = time.monotonic()
+                try:
+                    more = self.encode()
+                except Exception:  # whatever an encoder may raise: these items keep the places that likeness gives them
+                    logger.exception("contents not encoded")
+                    more = self._contents.behind
+                self._end.wait(time.monotonic() - started)
 
     def _follow(self, every_seconds: float) -> None:
         while not self._closed:
@@ -178,8 +219,10 @@ class Live:
         stages, scoring = self._staging.of(view, weights), view.scoring
         if stages is not None:
             scoring = stages.sources[0].scoring
-        elif scoring is not None and ((weights is not None and weights.shape[0]) or scoring.newcomers is not None):
-            scoring = Scoring(scoring.model, weights, like=scoring)
+        elif scoring is not None and weights is not None:
+            encoded = self._contents.of(view, self._arrivals.use())
+            if weights.shape[0] or encoded is not None or scoring.newcomers is not None or scoring.encoded is not None:
+                scoring = Scoring(scoring.model, weights, like=scoring, encoded=encoded)
         return replace(view, scoring=scoring, stages=stages, read_as=read_as(view, weights))
 
     def _grown(self, view: View) -> View:

@@ -6,6 +6,7 @@
 | popular, trending, latest | `shelves.py` |
 | similar, similar_users, audience, complementary, rank | `likeness.py` |
 | explain | `explain.py` |
+| onboarding, answer_onboarding | `interview.py` |
 | summary, tags, and what a language model does to lists | `voice.py` |
 | feedback | `keeper.py`, `intake.py` |
 | items and users | `keeper.py`, `catalogue.py`, `live.py` |
@@ -28,6 +29,7 @@ from tastemaker.serve.envelope import Envelopes
 from tastemaker.serve.explain import explain
 from tastemaker.serve.guard import Guard
 from tastemaker.serve.ids import checked
+from tastemaker.serve.interview import Interview
 from tastemaker.serve.keeper import Keeper
 from tastemaker.serve.likeness import Likeness
 from tastemaker.serve.live import Live
@@ -44,6 +46,8 @@ from tastemaker.wire.bodies import (
     Answers,
     Complementary,
     Explain,
+    Onboarding,
+    OnboardingReply,
     Rank,
     Recommend,
     RecommendBatch,
@@ -103,9 +107,11 @@ class Service(Keeper):
             store, self._live, self._guard, self._masks, self._shelves, self._envelopes, settings, clock, self._voice
         )
         self._likeness = Likeness(self._live, self._masks, self._shelves, store, self._guard, settings, clock)
+        self._interview = Interview(store, self._live, self._guard, self._masks, self._shelves, settings, clock)
         self._warm, self._follow = False, follow
         self._live.each_round(self._shelves.refresh)
         self._live.each_round(self._count)
+        self._live.each_round(self._interview.prepare)
 
     def close(self) -> None:
         """Keeps what waits to be kept and stops the threads; the store stays open."""
@@ -253,6 +259,32 @@ class Service(Keeper):
         """The given items in the order of the user's taste; ids nobody knows come last, flagged."""
         return self._likeness.rank(body)
 
+    def onboarding(
+        self,
+        user_id: str,
+        limit: int = 5,
+        *,
+        filter: str | None = None,
+        parameters: dict[str, Any] | None = None,
+        include: Sequence[str] = (),
+    ) -> OnboardingReply:
+        """Items to ask a new user about, given what is known of the user already."""
+        return self._interview.ask(checked(user_id, "user_id"), limit, filter, parameters or {}, include)
+
+    def answer_onboarding(self, user_id: str, body: Onboarding) -> OnboardingReply:
+        """Keeps a user's answers, each in the place of an earlier one of its kind, and gives the next items to ask about.
+
+        Raises:
+            StoreError: nothing was kept.
+        """
+        user_id = checked(user_id, "user_id")
+        rejected = []
+        if body.answers:
+            rejected = self.feedback(self._interview.events(user_id, body.answers), overwrite=True).rejected
+        reply = self._interview.ask(user_id, body.limit, body.filter, body.parameters, body.include)
+        reply.rejected = rejected
+        return reply
+
     def explain(self, body: Explain) -> Trace:
         """Why an item is, or is not, on a user's list: its way through every stage."""
         return explain(body, self._desk, self._live.view, self._clock())
@@ -280,8 +312,11 @@ class Service(Keeper):
         """Does now what the following thread does every `refresh_seconds`; whether the catalogue had changed."""
         changed = self._live.refresh()
         self._live.acquaint()
+        while self._live.encode():
+            pass
         self._shelves.refresh()
         self._count()
+        self._interview.prepare()
         return changed
 
     def _count(self) -> None:

@@ -34,6 +34,10 @@ class ServeSettings(Settings):
     history_length: int = Field(
         200, ge=1, description="newest events read of a user, for models that set no length of their own"
     )
+    like_from: float | None = Field(
+        None,
+        description="onboarding: the least value of an event that is a like, where values are ratings; unset: every event is one",
+    )
     pool: int = Field(200, ge=10, le=10_000, description="best items that diversity and rotation choose from, at least")
     refresh_seconds: float = Field(1.0, gt=0, description="how often other processes' changes of the catalogue are looked for")
     popular_days: float = Field(30.0, gt=0, description="window of the popular list and of the fallback")

@@ -12,19 +12,24 @@ they began, in this process and in others. All methods may be called from severa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 MAX_ID_BYTES = 256
 """An id is UTF-8 text of 1 to this many bytes."""
 
 Kind = str
 """What a user did: view, cart, purchase, rating, like… any short name."""
+DISLIKE, UNKNOWN_ITEM = "dislike", "unknown"
+SILENT: tuple[Kind, ...] = (DISLIKE, UNKNOWN_ITEM)
+"""Kinds that say a user did not want an item, or does not know it. They are kept as events, but are no part of what a user did: not of
+histories, counts or what is learned from, unless asked for by name. What was disliked counts as seen, what is not known does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,13 +206,16 @@ class Store(Protocol):
         """
 
     def history(self, user_id: str, limit: int | None = None) -> list[Done]:
-        """The newest `limit` events of a user, oldest first; equal times in the order they arrived."""
+        """The newest `limit` events of a user, oldest first, but for `SILENT` kinds; equal times in the order they arrived."""
 
     def histories(self, user_ids: Sequence[str], limit: int | None = None) -> list[list[Done]]:
         """As `history` for many users in one question to the database, in the order asked."""
 
     def seen(self, user_ids: Sequence[str], kinds: Iterable[Kind] | None = None, since: int | None = None) -> list[set[str]]:
-        """Items each user ever met (of `kinds`, from time `since` on): exact for histories of any length, retention included."""
+        """Items each user ever met (of `kinds`, from time `since` on): exact for histories of any length, retention included.
+
+        None as `kinds` means all but "unknown".
+        """
 
     def events(
         self,
@@ -223,7 +231,7 @@ class Store(Protocol):
     def counts(self, since: int, until: int | None = None, kinds: Iterable[Kind] | None = None) -> dict[str, int]:
         """Events of each item in [since, until), None: until ever; times are rounded down to the hour (older than nine days: the day).
 
-        Of a user, item and kind only the newest three events count, so nobody alone makes a bestseller: a million clicks move an item
+        None as `kinds` means all but `SILENT` ones. Of a user, item and kind only the newest three events count, so nobody alone makes a bestseller: a million clicks move an item
         by three. Counts of adjoining windows add up. No events are read: it takes as long with a thousand as with twenty million.
         """
 
@@ -235,7 +243,7 @@ class Store(Protocol):
     def displaced(self, since: int) -> tuple[np.ndarray, np.ndarray]:
         """Events before `since` that newer ones displaced from their user's newest three: item keys and times, int64 (events,) each.
 
-        It is what `tallies` up to `since` would count besides, if nothing had happened from then on. Reads a row for each user, item and
+        `SILENT` kinds are left out. It is what `tallies` up to `since` would count besides, if nothing had happened from then on. Reads a row for each user, item and
         kind: seconds with millions of them.
         """
 
@@ -369,6 +377,12 @@ class Store(Protocol):
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+def meant(batch: pa.RecordBatch, named: Collection[Kind] = ()) -> pa.RecordBatch:
+    """Scanned events without those of `SILENT` kinds, unless named."""
+    silent = [kind for kind in SILENT if kind not in named]
+    return batch.filter(pc.invert(pc.is_in(batch.column("kind"), pa.array(silent, pa.string()))))
 
 
 def open_store(url: str, *, migrate: bool = True) -> Store:

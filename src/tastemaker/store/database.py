@@ -36,6 +36,8 @@ class Database(ABC):
 
     mark: str
     """how a parameter is written in raw SQL"""
+    bytes_literal: str
+    """how SQL writes bytes, as hexadecimal digits"""
     joined: str
     """how the numbers of a column become one text, with commas between them; `{}` is the column"""
 
@@ -129,6 +131,11 @@ class Database(ABC):
     def sql(self, text: str) -> str:
         """Raw SQL with `?` for parameters, as this driver writes them."""
         return text if self.mark == "?" else text.replace("?", self.mark)
+
+    def without(self, kinds: Sequence[str]) -> str:
+        """A condition on a row's `kind`: none of these names. The names are part of the text, for there is no end to what a driver's marks take."""
+        names = ", ".join(self.bytes_literal.format(name.encode().hex()) for name in kinds)
+        return f"kind NOT IN (SELECT kind FROM kinds WHERE name IN ({names}))"
 
     def upsert(self, table: sa.Table) -> Any:
         """Insert, or replace all but the key where the key is there."""

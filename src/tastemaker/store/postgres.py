@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from tastemaker.errors import MissingExtraError, StoreError
+from tastemaker.store.base import SILENT, UNKNOWN_ITEM
 from tastemaker.store.database import Database, Pair, without_password
 from tastemaker.store.silence import Silence
 
@@ -30,6 +31,7 @@ class Postgres(Database):
     """A database on a server."""
 
     mark = "%s"
+    bytes_literal = "decode('{}', 'hex')"
     joined = "string_agg(CAST({} AS TEXT), ',')"
 
     def __init__(self, url: str) -> None:
@@ -111,7 +113,7 @@ class Postgres(Database):
         cursor.execute(
             "SELECT asked.place, e.time, e.item_key, e.kind, e.value FROM unnest(%b::bytea[]) WITH ORDINALITY AS asked(user_id, place) "
             "JOIN users USING (user_id) CROSS JOIN LATERAL (SELECT time, sequence, item_key, kind, value FROM events "
-            "WHERE events.user_key = users.user_key ORDER BY time DESC, sequence DESC LIMIT %s) AS e "
+            f"WHERE events.user_key = users.user_key AND {self.without(SILENT)} ORDER BY time DESC, sequence DESC LIMIT %s) AS e "
             "ORDER BY asked.place, e.time DESC, e.sequence DESC",
             (list(user_ids), limit),
         )
@@ -129,6 +131,8 @@ class Postgres(Database):
         if kinds is not None:
             text += " AND seen.kind = ANY(%s)"
             rest.append(list(kinds))
+        else:
+            text += f" AND seen.{self.without((UNKNOWN_ITEM,))}"
         if since is not None:
             text += " AND seen.last >= %s"
             rest.append(since)

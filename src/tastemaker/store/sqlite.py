@@ -16,6 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.pool import QueuePool
 
 from tastemaker.errors import StoreError
+from tastemaker.store.base import SILENT, UNKNOWN_ITEM
 from tastemaker.store.database import Database, Pair
 
 PAGE_SIZE = 2048
@@ -33,6 +34,7 @@ class SQLite(Database):
     """A file; `path` None keeps the store in a temporary folder that goes with it."""
 
     mark = "?"
+    bytes_literal = "X'{}'"
     joined = "group_concat({})"
 
     def __init__(self, path: Path | None) -> None:
@@ -124,7 +126,7 @@ class SQLite(Database):
     def histories(self, cursor: Any, user_ids: Sequence[bytes], limit: int | None) -> list[list[Any]]:
         text = (
             "SELECT time, item_key, kind, value FROM events WHERE user_key = (SELECT user_key FROM users WHERE user_id = ?) "
-            "ORDER BY time DESC, sequence DESC LIMIT ?"
+            f"AND {self.without(SILENT)} ORDER BY time DESC, sequence DESC LIMIT ?"
         )
         most = -1 if limit is None else limit
         return [cursor.execute(text, (user_id, most)).fetchall() for user_id in user_ids]
@@ -135,6 +137,8 @@ class SQLite(Database):
         if kinds is not None:
             text += f" AND kind IN ({','.join('?' * len(kinds))})"
             rest += kinds
+        else:
+            text += f" AND {self.without((UNKNOWN_ITEM,))}"
         if since is not None:
             text += " AND last >= ?"
             rest.append(since)

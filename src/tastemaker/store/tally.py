@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from tastemaker.store.base import SILENT
 from tastemaker.store.database import Database
 
 HOUR = 3_600_000_000
@@ -100,7 +101,7 @@ def count(db: Database, cursor: Any, since: int, until: int | None, kinds: list[
         until = until if until is None or until >= oldest else until // 24 * 24
     parts: list[str] = []
     values: list[int] = []
-    picked = f" AND kind IN ({','.join(map(str, kinds))})" if kinds is not None else ""
+    picked = f" AND kind IN ({','.join(map(str, kinds))})" if kinds is not None else f" AND {db.without(SILENT)}"
     for level, first, end in cover(since, until):
         parts.append(
             f"SELECT item_key, n FROM tallies WHERE level = {level} AND bucket >= ?"
@@ -119,7 +120,9 @@ def count(db: Database, cursor: Any, since: int, until: int | None, kinds: list[
 def displaced(db: Database, cursor: Any, since: int) -> tuple[np.ndarray, np.ndarray]:
     """Events before `since` that are among their user's newest three of those, but not of all: item keys and times, int64 each."""
     cursor.execute(
-        db.sql("SELECT user_key, item_key, kind, last, second, third FROM seen WHERE last >= ? AND third IS NOT NULL"), (since,)
+        db.sql("SELECT user_key, item_key, kind, last, second, third FROM seen WHERE last >= ? AND third IS NOT NULL AND ")
+        + db.without(SILENT),
+        (since,),
     )
     before = db.sql(
         f"SELECT time FROM events WHERE user_key = ? AND item_key = ? AND kind = ? AND time < ? ORDER BY time DESC LIMIT {PER_USER}"

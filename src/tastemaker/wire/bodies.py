@@ -377,6 +377,42 @@ class Answers(Reply):
     answers: list[Answer]
 
 
+class Answered(Body):
+    """What a new user said of an item."""
+
+    item_id: Id
+    answer: Literal["like", "dislike", "unknown"]
+    """unknown: the item is not known to the user"""
+
+
+class Onboarding(Body):
+    """Answers of a new user, and how many items to ask about next."""
+
+    answers: Annotated[list[Answered], Meta(max_length=100)] = []
+    limit: Annotated[int, Meta(ge=1, le=50)] = 5
+    filter: Filter | None = None
+    parameters: dict[str, Any] = {}
+    include: Annotated[list[Include], Meta(max_length=3)] = []
+
+
+class OnboardingReply(Reply):
+    """What to ask a new user about next."""
+
+    items: list[Shelf]
+    """the most telling first; `source` is onboarding or popular"""
+    answered: dict[str, int]
+    """likes, dislikes and unknown items so far, other events counted as likes"""
+    certainty: float
+    """share of the doubt about the user's taste that the answers took away, 0…1"""
+    status: Literal["ok", "degraded", "fallback"] = "ok"
+    fallback: str | None = None
+    """popular: the model knows no users to learn from, or is not ready"""
+    warnings: list[str] = []
+    rejected: list[RejectedEvent] = []
+    """answers that were not taken"""
+    took_ms: float = 0.0
+
+
 class Summary(Reply):
     """A user's taste in words."""
 

@@ -80,6 +80,14 @@ class SimilarQuery(Body):
     include: Annotated[list[Include], Meta(max_length=3)] = msgspec.field(default_factory=list)
 
 
+class OnboardingQuery(Body):
+    """How many, and among which."""
+
+    limit: Annotated[int, Meta(ge=1, le=50)] = 5
+    filter: Filter | None = None
+    include: Annotated[list[Include], Meta(max_length=3)] = msgspec.field(default_factory=list)
+
+
 class PopularQuery(SimilarQuery):
     """Which list."""
 

@@ -169,6 +169,10 @@ class FeatureEncoder:
 
     def save(self, path: Path | str) -> None:
         """Writes one Arrow file."""
+        Path(path).write_bytes(self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The content of the file that `save` writes."""
         held = [getattr(field, "vocabulary", Vocabulary(np.zeros(0, np.int64))) for field in self.fields]
         facts = {"format": _FORMAT, "config": self.config.model_dump(mode="json", exclude_none=True), "notes": list(self.notes)}
         table = pa.table(
@@ -183,8 +187,10 @@ class FeatureEncoder:
                 ),
             }
         ).replace_schema_metadata({"features": json.dumps(facts)})
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
+        return bytes(sink.getvalue())
 
     @classmethod
     def load(cls, path: Path | str) -> FeatureEncoder:
@@ -195,10 +201,22 @@ class FeatureEncoder:
         """
         try:
             with pa.memory_map(str(path), "r") as source:
-                table = pa.ipc.open_file(source).read_all()
+                return cls.of_bytes(source.read_buffer(), Path(path).name)
+        except OSError as error:
+            raise ArtifactError(f"cannot read {Path(path).name}: {error}", expected="features as they were saved") from None
+
+    @classmethod
+    def of_bytes(cls, content: bytes | pa.Buffer, name: str = "features") -> FeatureEncoder:
+        """The inverse of `to_bytes`; `name` stands in errors.
+
+        Raises:
+            ArtifactError: not what `to_bytes` gave.
+        """
+        try:
+            table = pa.ipc.open_file(content).read_all()
             facts = json.loads(table.schema.metadata[b"features"])
         except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(f"cannot read {Path(path).name}: {error}", expected="features as they were saved") from None
+            raise ArtifactError(f"cannot read {name}: {error}", expected="features as they were saved") from None
         if facts["format"] > _FORMAT:
             raise ArtifactError(
                 f"features of format {facts['format']}", expected=f"format ≤ {_FORMAT}", hint="update tastemaker"

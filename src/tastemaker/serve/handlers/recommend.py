@@ -15,6 +15,7 @@ from tastemaker.serve.limits import Threads
 from tastemaker.wire.bodies import (
     Answer,
     Answers,
+    OnboardingReply,
     Recommend,
     SimilarUsers,
     Summary,
@@ -105,6 +106,18 @@ async def similar_users(call: Call) -> SimilarUsers:
 async def audience(call: Call) -> SimilarUsers:
     """Users who would like an item."""
     return await call.parts.lists.run(call.parts.service.audience, call.ids["item_id"], call.query.limit or 10)
+
+
+async def onboarding(call: Call) -> OnboardingReply:
+    """What to ask a new user about."""
+    query = call.query
+    ask = partial(call.parts.service.onboarding, call.ids["user_id"], query.limit, filter=query.filter, include=query.include)
+    return await call.parts.lists.run(ask)
+
+
+async def answers(call: Call) -> OnboardingReply:
+    """Keeps what a new user said, and what to ask next."""
+    return await call.parts.writes.run(call.parts.service.answer_onboarding, call.ids["user_id"], call.body)
 
 
 async def complementary(call: Call) -> Answer:
