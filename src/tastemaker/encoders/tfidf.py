@@ -12,7 +12,6 @@ from torch import Tensor
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.texts import texts_of
 from tastemaker.encoders.base import Encoder, Progress, Vectors
-from tastemaker.encoders.parts.svd import right_singular_vectors
 from tastemaker.encoders.parts.texts import spread
 from tastemaker.encoders.parts.version import version_of
 from tastemaker.encoders.parts.vocabulary import Words, tokenised
