@@ -19,6 +19,7 @@ from tastemaker.encoders.base import Encoder, Progress, Vectors
 from tastemaker.encoders.parts.version import version_of
 from tastemaker.errors import DataError
 from tastemaker.log import logger
+from tastemaker.nn.singular import right_singular_vectors
 from tastemaker.settings import Settings
 
 
