@@ -1,8 +1,8 @@
 """Each modality and each fusion on movielens-1m, a tenth of whose films nobody has touched: python -m bench.content.movielens --data DIR --out DIR
 
 Ratings of 4 and 5 are events. `[split] kind = "cold_items"`: all events of a tenth of the films, and a tenth of the others' events, are asked for on test; as
-many on validation. Every run has the same questions, so all are paired user by user. Films have a plot (MiniLM), words (genres,
-director, writer, actors: tf-idf) and a poster (EfficientNet-lite0), 3,256 of 3,706 of them.
+many on validation. Every run has the same questions, so all are paired user by user. Films have a plot (MiniLM), people and
+facts (tf-idf) and a poster (EfficientNet-lite0), 3,256 of 3,706 of them.
 
 Writes a table and one JSON line a run to OUT/movielens.jsonl. A run that is finished is not run again.
 """
@@ -21,10 +21,10 @@ from tastemaker.experiment.config import Config
 from tastemaker.experiment.result import MODEL, RunResult
 from tastemaker.experiment.run import train_run
 
-WORDS = ["genres", "director", "writer", "actors"]
 MODALITIES: dict[str, dict[str, Any]] = {
     "plot": {"encoder": "transformer", "columns": ["title", "plot"]},
-    "words": {"encoder": "tfidf", "columns": WORDS, "settings": {"dim": 256}},
+    "people": {"encoder": "tfidf", "columns": ["director", "writer", "actors"], "settings": {"dim": 1024}},
+    "facts": {"encoder": "tfidf", "columns": ["genres", "year", "rated"], "settings": {"dim": 64, "max_share": 1.0}},
     "poster": {"encoder": "image_cnn", "columns": ["jpeg"], "settings": {"threads": 1}},
 }
 FUSIONS = ("concat", "outer", "gated", "attention")
@@ -35,14 +35,17 @@ PARTS = ("items/cold", "items/cold_among_cold", "items/warm_among_warm")
 
 def runs(model: dict[str, Any], train: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """By name: sections of each run."""
-    deep = {"model": model, "train": train}
-    neighbours = {"model": {"name": "content_knn"}}
-    found = {"popularity": {"model": {"name": "popularity"}}, "ids": deep}
-    found |= {f"knn {name}": neighbours | {"content": told(name)} for name in ALL}
-    found |= {name: deep | {"content": told(name)} for name in ALL}
-    found |= {fusion: deep | {"content": told(*ALL) | {"fusion": fusion}} for fusion in FUSIONS}
-    found["gated, pre-trained"] = deep | {"content": told(*ALL) | {"fusion": "gated", "pretrain_epochs": 3}}
-    found["content alone"] = {"model": {"name": "content"}, "train": train, "content": told(*ALL)}
+    deep, ridge = {"model": model, "train": train}, {"model": {"name": "content_ridge"}}
+    found: dict[str, dict[str, Any]] = {"popularity": {"model": {"name": "popularity"}}}
+    found |= {f"knn {name}": {"model": {"name": "content_knn"}, "content": told(name)} for name in ALL}
+    found |= {f"ridge {name}": ridge | {"content": told(name)} for name in ALL}
+    found |= {"ridge all": ridge | {"content": told(*ALL)}, "ids": deep}
+    found |= {fusion: deep | {"content": told(*ALL) | {"fusion": fusion, "id_dropout": 0.5}} for fusion in FUSIONS}
+    found["gated, pre-trained"] = deep | {"content": told(*ALL) | {"fusion": "gated", "id_dropout": 0.5, "pretrain_epochs": 3}}
+    settings = {key: value for key, value in model.items() if key != "name"}
+    parts = [{"model": "content_ridge"}, {"model": model["name"], "settings": settings, "train": train}]
+    blend = {"model": {"name": "blend", "weights": "learned", "parts": parts}}
+    found["concat and ridge"] = blend | {"content": told(*ALL) | {"fusion": "concat", "id_dropout": 0.5}}
     return found
 
 
@@ -98,7 +101,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default='{"name": "two_tower", "dim": 64}', help="a [model] section as JSON")
-    parser.add_argument("--train", default='{"epochs": 8, "threads": 1}', help="a [train] section as JSON")
+    parser.add_argument("--train", default='{"epochs": 4, "threads": 1}', help="a [train] section as JSON")
     parser.add_argument("--only", action="append", default=[], help="names of runs")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
