@@ -26,7 +26,10 @@ from tastemaker.resolve import model_names, ranker_names
 ROOT = Path(__file__).parents[1]
 PAGES = [
     "README.md",
-    *(f"docs/tutorials/{name}.md" for name in ("cold_start", "csv", "database", "hybrid", "judge", "own_model", "rank", "tune", "two_stage")),
+    *(
+        f"docs/tutorials/{name}.md"
+        for name in ("cold_start", "csv", "database", "hybrid", "judge", "own_model", "rank", "tune", "two_stage")
+    ),
 ]
 _BLOCK = re.compile(
     r"^(?:<!-- (?P<idle>not run: [^\n]+) -->\n)?```(?P<language>\w+)(?: title=\"(?P<title>[^\"]+)\")?\n(?P<text>.*?)^```$",
