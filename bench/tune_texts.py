@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import resource
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -29,10 +30,11 @@ from tastemaker.data.interactions import Interactions
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.evaluate.significance import mean_interval, paired_t
 
+FAST = {"precision": "bfloat16"}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "frozen": ("transformer", {}),
-    "lora": ("transformer", {"tune": "lora", "tuning": {"steps": 300}}),
-    "full": ("transformer", {"tune": "full", "tuning": {"steps": 60}}),
+    "frozen": ("transformer", FAST),
+    "lora": ("transformer", {**FAST, "tune": "lora", "tuning": {"steps": 150, "learning_rate": 1e-3, "checks": 3}}),
+    "full": ("transformer", {**FAST, "tune": "full", "tuning": {"steps": 40, "learning_rate": 1e-4, "checks": 2}}),
     "tfidf": ("tfidf", {"dim": 256}),
     "word2vec": ("word2vec", {}),
     "word_cnn": ("word_cnn", {}),
@@ -81,7 +83,7 @@ def judged(name: str, folder: Path) -> tuple[dict[str, Any], np.ndarray]:
     kind = resolve.encoder_class(encoder_name)
     encoder = kind(kind.Config.parse(settings))
     wall, cpu = time.perf_counter(), time.process_time()
-    encoder.fit(titles, train)
+    encoder.fit(titles, train, lambda done, all_: print(name, done, all_, file=sys.stderr, flush=True))
     fit = time.perf_counter() - wall, time.process_time() - cpu
     found = encoder.encode(titles)
     known = np.bincount(train.item - FIRST, minlength=len(items)) > 0

@@ -267,6 +267,10 @@ def encoder_page() -> str:
         kind = resolve.encoder_class(name)
         text = _wanted(inspect.cleandoc(kind.__doc__ or ""), f"encoder {name}")
         lines += ["", f"## {name}", "", text, "", *_settings(kind.Config, name)]
+        for key, field in kind.Config.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+                about = _wanted(inspect.cleandoc(field.annotation.__doc__ or ""), f"{name} {key}")
+                lines += ["", f"`{key}`: {about}", "", *_settings(field.annotation, f"{name}.{key}")]
     return "\n".join(lines)
 
 

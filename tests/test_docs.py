@@ -28,7 +28,19 @@ PAGES = [
     "README.md",
     *(
         f"docs/tutorials/{name}.md"
-        for name in ("cold_start", "csv", "database", "hybrid", "judge", "own_model", "rank", "tune", "two_stage")
+        for name in (
+            "cold_start",
+            "content",
+            "csv",
+            "database",
+            "hybrid",
+            "judge",
+            "language_models",
+            "own_model",
+            "rank",
+            "tune",
+            "two_stage",
+        )
     ),
 ]
 _BLOCK = re.compile(

@@ -30,7 +30,7 @@ MODALITIES: dict[str, dict[str, Any]] = {
 FUSIONS = ("concat", "outer", "gated", "attention")
 ALL = tuple(MODALITIES)
 SHOWN = ("ndcg@10", "recall@20")
-PARTS = ("items/cold", "items/cold_among_cold", "items/many")
+PARTS = ("items/cold", "items/cold_among_cold", "items/warm_among_warm")
 
 
 def runs(model: dict[str, Any], train: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -42,7 +42,7 @@ def runs(model: dict[str, Any], train: dict[str, Any]) -> dict[str, dict[str, An
     found |= {name: deep | {"content": told(name)} for name in ALL}
     found |= {fusion: deep | {"content": told(*ALL) | {"fusion": fusion}} for fusion in FUSIONS}
     found["gated, pre-trained"] = deep | {"content": told(*ALL) | {"fusion": "gated", "pretrain_epochs": 3}}
-    found["content alone"] = {"model": {"name": "content"}, "train": {"batch_targets": 2048}, "content": told(*ALL)}
+    found["content alone"] = {"model": {"name": "content"}, "train": train, "content": told(*ALL)}
     return found
 
 
@@ -97,14 +97,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--model", default="two_tower")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of [train]")
+    parser.add_argument("--model", default='{"name": "two_tower", "dim": 64}', help="a [model] section as JSON")
+    parser.add_argument("--train", default='{"epochs": 8, "threads": 1}', help="a [train] section as JSON")
     parser.add_argument("--only", action="append", default=[], help="names of runs")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    train = {key: json.loads(value) for key, value in (one.split("=") for one in asked.set)}
     films, results = joined(asked.data, asked.out), dict[str, RunResult]()
-    for name, sections in runs({"name": asked.model}, train).items():
+    for name, sections in runs(json.loads(asked.model), json.loads(asked.train)).items():
         if asked.only and name not in asked.only:
             continue
         folder = asked.out / name.replace(" ", "-").replace(",", "")

@@ -41,8 +41,8 @@ def test_very_long_text_is_cut_between_words_and_quickly() -> None:
     text = clean("<i>word</i> " * 1_000_000, 1000)
     assert len(text) <= 1000 and set(text.split()) == {"word"}
     assert len(clean("字" * 100_000, 1000)) == 1000
-    assert clean("<" * 200_000, 1000) == "<" * 1000
-    assert clean("<a " * 200_000, 1000).startswith("<a <a")
+    for hostile in ("<", "<a ", "<script ", "<script>", "</script", "<!--", "&#1", "&amp", "<b <", "\u0301"):
+        assert len(clean(hostile * 100_000, 20_000)) <= 20_000
 
 
 @given(st.text(max_size=200))

@@ -24,6 +24,18 @@ def interactions_of(rows: list[list[int]]) -> Interactions:
     )
 
 
+def precision(values: np.ndarray, group: np.ndarray, new: np.ndarray, train: Interactions) -> np.ndarray:
+    """Of each user, the share of their group among the new items nearest to the mean of what they took, as many as there are."""
+    histories = train.histories(int(train.user.max()) + 1)
+    found = []
+    for user in range(2, len(histories)):
+        row = histories.row(user) - 2
+        best = np.argsort(-(values[new] @ values[row].mean(0)), kind="stable")
+        right = group[new] == group[row[0]]
+        found.append(right[best[: right.sum()]].mean())
+    return np.array(found)
+
+
 @pytest.fixture
 def nobody() -> Interactions:
     """Nobody did anything."""
@@ -43,15 +55,7 @@ class DecidingWords:
 
     def precision(self, encoder: Encoder) -> np.ndarray:
         """Of each user, the share of right ones among the new items nearest to the mean of what they took, as many as are right."""
-        values = encoder.encode(self.items).values
-        histories = self.train.histories(int(self.train.user.max()) + 1)
-        found = []
-        for user in range(2, len(histories)):
-            row = histories.row(user) - 2
-            best = np.argsort(-(values[self.new] @ values[row].mean(0)), kind="stable")
-            right = self.group[self.new] == self.group[row[0]]
-            found.append(right[best[: right.sum()]].mean())
-        return np.array(found)
+        return precision(encoder.encode(self.items).values, self.group, self.new, self.train)
 
 
 def deciding_words(users: int = 300, of_group: int = 30, new: int = 8) -> DecidingWords:
@@ -120,14 +124,7 @@ class TwoGroups:
     def precision(self, values: np.ndarray) -> float:
         """The share of right ones among the new items nearest to the mean of what a user took, as many as are right; .5 is chance."""
         values = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-9)
-        histories = self.train.histories(int(self.train.user.max()) + 1)
-        found = []
-        for user in range(2, len(histories)):
-            row = histories.row(user) - 2
-            best = np.argsort(-(values[self.new] @ values[row].mean(0)), kind="stable")
-            right = self.group[self.new] == self.group[row[0]]
-            found.append(right[best[: right.sum()]].mean())
-        return float(np.mean(found))
+        return float(precision(values, self.group, self.new, self.train).mean())
 
 
 @pytest.fixture(scope="session")

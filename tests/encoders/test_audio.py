@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from scipy.io import wavfile
+from torch import Tensor, nn
 
 from tastemaker.encoders.audio import Audio
 from tastemaker.errors import ConfigError
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 
 RATE = 4_000
 SMALL: dict[str, Any] = {"rate": RATE, "seconds": 0.5, "mels": 24, "channels": (8, 16), "dim": 16}
+
+
+class Peaks(nn.Module):
+    """A network of two numbers: the band that is loudest at the beginning and at the end, as a share of all."""
+
+    def forward(self, spectra: Tensor) -> Tensor:
+        return spectra[:, 0, :, [2, -3]].argmax(1) / spectra.shape[2]
 
 
 def tones(group: np.ndarray) -> pa.Table:
@@ -59,6 +67,14 @@ def test_it_tells_who_buys_by_what_is_heard(sounds: Any, two_groups: TwoGroups) 
     energy = np.square(samples).reshape(64, 20, -1).mean(2)
     loudness = two_groups.precision(np.log(energy) - np.log(energy).mean())
     assert tuned > 0.95 > 0.75 > loudness
+
+
+def test_a_network_of_ones_own_reads_spectra() -> None:
+    encoder = Audio(Audio.Config.parse({"module": f"{__name__}:Peaks", "rate": RATE, "seconds": 0.5, "tune": "none"}))
+    rising = risers(np.array([0, 1]))
+    found = encoder.encode(rising).values
+    assert found.shape == (2, 2)
+    assert found[0, 0] < found[0, 1] and found[1, 0] > found[1, 1]
 
 
 def test_files_and_lists_of_the_same_sound_get_the_same_vector(tmp_path: Path) -> None:

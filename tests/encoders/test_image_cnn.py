@@ -67,12 +67,6 @@ def picture(colour: tuple[int, int, int], kind: str = "PNG") -> bytes:
     return into.getvalue()
 
 
-@pytest.fixture(autouse=True)
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under this name the networks above can be plugged in."""
-    monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or __import__(__name__))
-
-
 def test_a_network_of_ones_own_sees_pictures_as_configured() -> None:
     items = pa.table({"photo": [picture((255, 0, 51)), None, picture((0, 102, 0))]})
     found = encoder(**MEANS).encode(items)

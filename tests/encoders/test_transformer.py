@@ -30,25 +30,24 @@ WORDS = (
 TEXTS = pa.table({"title": ["red lamp", "blue lamp", "a", None, "z" * 300, "the red lamp " * 40]})
 
 
-def made(folder: Path, seed: int = 0) -> Path:
+def made(folder: Path, seed: int = 0, kind: str = "Bert") -> Path:
     """A folder of a network that knows nothing and is done at once."""
-    from transformers import BertConfig, BertModel, BertTokenizer
+    import transformers
 
+    sizes: dict[str, Any] = {
+        "Bert": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64},
+        "Roberta": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64},
+        "DistilBert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64},
+    }
     folder.mkdir()
     (folder / "vocab.txt").write_text("\n".join(WORDS))
-    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    transformers.BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=len(WORDS), max_position_embeddings=64, pad_token_id=0, **sizes[kind]
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        BertModel(
-            BertConfig(
-                vocab_size=len(WORDS),
-                hidden_size=32,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                intermediate_size=64,
-                max_position_embeddings=64,
-            )
-        ).save_pretrained(folder)
+        getattr(transformers, f"{kind}Model")(config).save_pretrained(folder)
     return folder
 
 
@@ -83,6 +82,13 @@ def test_like_meanings_are_near() -> None:
     assert values[0] @ values[1] > 0.4 > 0.2 > values[0] @ values[2]
 
 
+def test_products_may_be_rounded() -> None:
+    texts = pa.table({"t": ["a car for sale", "used automobiles", None]})
+    exact, rounded = (Transformer(Transformer.Config(precision=one)).encode(texts) for one in ("float32", "bfloat16"))
+    assert rounded.values.dtype == np.float32 and not np.array_equal(exact.values, rounded.values)
+    np.testing.assert_allclose(rounded.values, exact.values, atol=0.01)
+
+
 def test_a_frozen_one_has_nothing_to_save_and_brings_no_heavy_package() -> None:
     assert Transformer(Transformer.Config()).state_dict() == {}
     assert "sentence_transformers" not in sys.modules
@@ -111,6 +117,7 @@ def test_a_fitted_one_is_saved_loaded_and_made_again_to_the_bit(
     again.load_state_dict(load_file(tmp_path / "encoder.safetensors"))
     np.testing.assert_array_equal(again.encode(TEXTS).values, expected.values)
     assert again.version == encoder.version != frozen.version
+    assert fitted(world_of_words, **settings, precision="bfloat16").version != encoder.version
     once_more = fitted(world_of_words, **settings)
     assert once_more.version == encoder.version
     assert encoder.tuned is not None and len(encoder.trained) == encoder.tuned.trained
@@ -122,6 +129,16 @@ def test_lora_trains_a_sliver_and_leaves_the_model_alone(tiny: Path, world_of_wo
     assert len(encoder.trained) == 2 * 2 * 4 * (32 + 32)  # layers, query and value
     assert encoder.tuned is not None and encoder.tuned.weights > 10 * encoder.tuned.trained
     np.testing.assert_array_equal(Transformer(Transformer.Config(model=str(tiny))).encode(TEXTS).values, before)
+
+
+@pytest.mark.parametrize("kind", ["Roberta", "DistilBert"])
+def test_networks_of_other_kinds_read_as_much_as_they_can_and_are_fitted(
+    kind: str, tmp_path: Path, world_of_words: DecidingWords
+) -> None:
+    folder = made(tmp_path / kind, kind=kind)
+    encoder = fitted(world_of_words, model=str(folder), tune="lora", tuning={"steps": 2})
+    assert len(encoder.trained) == 2 * 2 * 8 * (32 + 32)
+    assert encoder.encode(TEXTS).present.tolist() == [True, True, True, False, True, True]
 
 
 def test_augmented_texts_make_another_one(tiny: Path, world_of_words: DecidingWords) -> None:
@@ -155,6 +172,17 @@ def test_a_name_that_cannot_be_fetched_is_said_at_once(monkeypatch: pytest.Monke
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ConfigError, match=r"someone/none-such.*hint: fetch it"):
         Transformer(Transformer.Config(model="someone/none-such")).encode(TEXTS)
+
+
+def test_a_name_that_was_fetched_before_needs_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "models--someone--tiny" / "snapshots").mkdir(parents=True)
+    snapshot = made(tmp_path / "models--someone--tiny" / "snapshots" / ("0" * 40))
+    (tmp_path / "models--someone--tiny" / "refs").mkdir()
+    (tmp_path / "models--someone--tiny" / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    found = Transformer(Transformer.Config(model="someone/tiny")).encode(TEXTS)
+    np.testing.assert_array_equal(found.values, Transformer(Transformer.Config(model=str(snapshot))).encode(TEXTS).values)
 
 
 @pytest.mark.parametrize("model", ["./nowhere", "/no/such/folder", "a b", "many/parts/here"])

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -69,12 +68,6 @@ FADING: dict[str, Any] = {
     "dim": 16,
     "tuning": {"epochs": 8},
 }
-
-
-@pytest.fixture(autouse=True)
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under this name the networks above can be plugged in."""
-    monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or __import__(__name__))
 
 
 def precision(world: TwoGroups, items: pa.Table, **settings: Any) -> float:

@@ -27,7 +27,9 @@ def world(users: int = 80, seed: int = 0):
 
 
 def judge(lists, cold, truth, lengths, config=CONFIG, **more) -> Report:
-    return evaluate_ranking(lists, truth, COUNTS, lengths, config, apart=None if cold is None else {"items/cold": cold}, **more)
+    return evaluate_ranking(
+        lists, truth, COUNTS, lengths, config, among_lists={} if cold is None else {coldness.AMONG_COLD: cold}, **more
+    )
 
 
 @given(seed=st.integers(0, 1000), users=st.integers(12, 60))
@@ -80,9 +82,10 @@ def test_parts_are_told_apart_where_that_says_something():
     assert "users/many" in judge(lists[:9], None, few, lengths[:9], EvaluateConfig(ks=(4,), bootstrap=0, coldness=True)).parts
     assert not coldness.told_apart(None, Histories.of([[9]] * 200_001), COUNTS)
     assert coldness.told_apart(None, Histories.of([[9]] * 10), COUNTS)
-    assert coldness.items_of("items/cold", COUNTS).tolist() == [9, 10, 11]
-    assert coldness.items_of("items/few", COUNTS).tolist() == [6, 7, 8]
-    assert coldness.items_of("items/cold", np.zeros(5)).min() == FIRST
+    candidates = {name: codes.tolist() for name, (_, _, codes) in coldness.among(truth, COUNTS).items()}
+    assert candidates["items/cold_among_cold"] == [9, 10, 11]
+    assert candidates["items/few_among_few"] == [6, 7, 8]
+    assert candidates["items/warm_among_warm"] == [*range(FIRST, 9)]
 
 
 def test_parts_come_back_from_the_folder_and_are_paired(tmp_path):
@@ -114,8 +117,22 @@ def test_parts_ranked_among_other_cold_items_are_not_paired():
     lists, cold, truth, lengths = world()
     first, counts = judge(lists, cold, truth, lengths), COUNTS.copy()
     counts[10] = 1
-    other = evaluate_ranking(lists, truth, counts, lengths, CONFIG, apart={"items/cold": cold})
+    other = evaluate_ranking(
+        lists, truth, counts, lengths, CONFIG, among_lists={} if cold is None else {coldness.AMONG_COLD: cold}
+    )
     pairs = compare({"first": first, "other": other}).parts
     assert "items/cold" not in pairs
     assert "items/cold_among_cold" not in pairs
     assert "users/many" in pairs
+
+
+def test_warm_items_are_ranked_among_themselves_too():
+    lists, _, truth, lengths = world()
+    rng = np.random.default_rng(1)
+    warm = np.stack([rng.permutation(np.arange(FIRST, 9))[:4] for _ in range(len(lists))]).astype(np.int32)
+    report = evaluate_ranking(lists, truth, COUNTS, lengths, CONFIG, among_lists={coldness.AMONG_WARM: warm})
+    assert "items/cold_among_cold" not in report.parts
+    hits, relevant = metrics.hits_of(warm, truth.where(COUNTS[truth.items] > 0))
+    part = report.parts["items/warm_among_warm"]
+    assert part.counts["targets"] == relevant.sum()
+    assert part.metrics["recall@4"] == pytest.approx(np.nanmean(metrics.recall(hits, relevant)))

@@ -72,6 +72,19 @@ def test_what_nobody_has_touched_is_recommended_to_whom_it_suits(name: str, fold
     assert grown.schema.num_items == opened.items.size + 3
 
 
+def test_what_comes_later_has_no_vector_of_use(folder: Path, tmp_path: Path) -> None:
+    for modalities in ({"use": {"encoder": "item2vec"}}, {"use": {"encoder": "item2vec"}, **TEXT["modalities"]}):
+        result = train_run(
+            config(folder, {"name": "sasrec", "dim": 8}, {"modalities": modalities}), tmp_path / str(len(modalities))
+        )
+        opened = artifact.load(result.artifact)
+        assert opened.encoding is not None
+        told = opened.encoding.of_rows([{"title": "kettle leaf tea"}, {}], opened.catalogue)
+        assert not told.present["use"].any() and not told.values["use"].any()
+        assert {name: rows.shape[0] for name, rows in told.values.items()} == dict.fromkeys(modalities, 2)
+        assert opened.model.grown(told).schema.num_items == opened.items.size + 2
+
+
 def test_the_vectors_of_an_artifact_are_made_by_what_it_holds(folder: Path, tmp_path: Path) -> None:
     result = train_run(config(folder, {"name": "content", "dim": 8}, TEXT | {"pretrain_epochs": 2}), tmp_path / "run")
     opened = artifact.load(result.artifact)

@@ -46,10 +46,10 @@ def test_with_cosines_too_asking_after_a_history_equals_training_on_its_next_eve
         ends = np.cumsum([len(row) + 1 for row in rows]) - 1
         asked = model.encode_user(_query(*rows))
     torch.testing.assert_close(asked, before[ends], rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(asked.norm(dim=1), torch.full((4,), 16.0))
+    torch.testing.assert_close(asked.norm(dim=1), torch.full((4,), 1 / model.config.temperature))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_temperature_without_cosines_is_refused(name):
     with pytest.raises(ConfigError, match="similarity to be cosine"):
-        resolve.model_class(name).Config.parse({"temperature": 0.1}, "model")
+        resolve.model_class(name).Config.parse({"similarity": "dot", "temperature": 0.1}, "model")

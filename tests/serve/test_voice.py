@@ -132,9 +132,10 @@ def test_who_has_no_history_is_not_asked_about(tmp_path: Path, server: Peer) -> 
 
 def test_pages_after_the_first_keep_their_order(tmp_path: Path, server: Peer) -> None:
     with shop(tmp_path, server) as service:
-        first = ask(service, user_id="u", limit=4, rerank="language")
+        first = ask(service, user_id="u", limit=4, rerank="language", include=["explanations"])
         second = service.next_page(first.next_cursor or "")
-        assert len(server.asked) == 1 and not set(ids(first)) & set(ids(second))
+        assert all(shelf.explanation and shelf.explanation.startswith("because of") for shelf in second.items)
+        assert len(server.asked) == 2 and not set(ids(first)) & set(ids(second))
         assert ids(second) == ids(ask(service, user_id="u", limit=8, exclude_item_ids=ids(first)))[:4]
 
 

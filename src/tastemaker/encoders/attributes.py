@@ -16,10 +16,10 @@ from tastemaker.data.features.encoder import FeatureEncoder
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.encoders.base import Encoder, Progress, Vectors
-from tastemaker.encoders.parts.svd import right_singular_vectors
 from tastemaker.encoders.parts.version import version_of
 from tastemaker.errors import DataError
 from tastemaker.log import logger
+from tastemaker.nn.singular import right_singular_vectors
 from tastemaker.settings import Settings
 
 

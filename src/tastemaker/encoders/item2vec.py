@@ -74,7 +74,7 @@ class Item2Vec(Encoder):
         self.vectors = torch.from_numpy(np.divide(vectors, lengths, out=np.zeros_like(vectors), where=known))
 
     def encode(self, items: pa.Table, progress: Progress | None = None) -> Vectors:
-        known = self.vectors.numpy()[: len(items)]
+        known = self.vectors.cpu().numpy()[: len(items)]
         values = np.zeros((len(items), self.config.dim), np.float32)
         values[: len(known)] = known
         return Vectors(values, np.any(values, axis=1))

@@ -12,10 +12,10 @@ from torch import Tensor
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.texts import texts_of
 from tastemaker.encoders.base import Encoder, Progress, Vectors
-from tastemaker.encoders.parts.svd import right_singular_vectors
 from tastemaker.encoders.parts.texts import spread
 from tastemaker.encoders.parts.version import version_of
 from tastemaker.encoders.parts.vocabulary import Words, tokenised
+from tastemaker.nn.singular import right_singular_vectors
 from tastemaker.settings import Settings
 
 
@@ -65,7 +65,7 @@ class TfIdf(Encoder):
         codes, offsets = self.words.encode(texts)
         cells = sp.csr_matrix((np.ones(len(codes), np.float32), codes, offsets), shape=(len(texts), len(self.words)))
         cells.sum_duplicates()
-        cells.data = (1 + np.log(cells.data)) * self.words.idf.numpy()[cells.indices]
+        cells.data = (1 + np.log(cells.data)) * self.words.idf.cpu().numpy()[cells.indices]
         lengths = np.sqrt(np.asarray(cells.multiply(cells).sum(1)).ravel())
         cells.data /= np.repeat(lengths, np.diff(cells.indptr))
         return cells
@@ -74,7 +74,7 @@ class TfIdf(Encoder):
         texts = texts_of(items, limit=self.config.limit)
 
         def vectors(distinct: list[str]) -> np.ndarray:
-            return np.asarray(self._weighed(tokenised(distinct, self.config.ngrams)) @ self.axes.numpy())
+            return np.asarray(self._weighed(tokenised(distinct, self.config.ngrams)) @ self.axes.cpu().numpy())
 
         return spread(texts, vectors, self.config.dim)
 

@@ -64,6 +64,10 @@ class Transformer(Encoder):
         )
         tuning: TransformerTuning = Field(TransformerTuning.parse({}), description="how it is fitted")
         augment: AugmentSettings = Field(AugmentSettings.parse({}), description="what is done to texts while it is fitted")
+        precision: Literal["float32", "bfloat16"] = Field(
+            "float32",
+            description="of matrix products; bfloat16 reads a text in a third of the time where the processor has it, and the third digit of a vector then depends on what is encoded with it",
+        )
         device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it runs; auto: a GPU where there is one")
 
         @model_validator(mode="after")
@@ -107,6 +111,7 @@ class Transformer(Encoder):
             network = self._trainable(model.network)
         named = _trained(network)
         augment = Augment(config.augment, texts, config.tuning.seed) if config.augment.any else None
+        rounded = config.precision == "bfloat16"
         known = model.tokens([config.prefix + text for text in texts], config.max_tokens)
 
         def encode(places: np.ndarray) -> Tensor:
@@ -115,7 +120,7 @@ class Transformer(Encoder):
                 tokens = model.tokens(changed, config.max_tokens)
             else:
                 tokens = [known[place] for place in places.tolist()]
-            parts = list(model.vectors(tokens, network))
+            parts = list(model.vectors(tokens, network, rounded=rounded))
             order = torch.tensor([place for part, _ in parts for place in part]).argsort()
             return torch.cat([vectors for _, vectors in parts])[order.to(parts[0][1].device)]
 
@@ -136,7 +141,7 @@ class Transformer(Encoder):
             found = np.zeros((len(texts), model.dim), np.float32)
             done = 0
             tokens = model.tokens([config.prefix + text for text in texts], config.max_tokens)
-            for part, rows in model.vectors(tokens):
+            for part, rows in model.vectors(tokens, rounded=config.precision == "bfloat16"):
                 found[part] = rows.cpu().numpy()
                 done += len(part)
                 if progress:

@@ -62,7 +62,7 @@ class Word2Vec(Encoder):
         self.vectors = torch.from_numpy(vectors - (counts @ vectors / max(1, counts.sum())).astype(np.float32))
 
     def encode(self, items: pa.Table, progress: Progress | None = None) -> Vectors:
-        weights = self.words.idf.numpy()[:, None] * self.vectors.numpy()
+        weights = self.words.idf.cpu().numpy()[:, None] * self.vectors.cpu().numpy()
 
         def vectors(texts: list[str]) -> np.ndarray:
             codes, offsets = self.words.encode(tokenised(texts))

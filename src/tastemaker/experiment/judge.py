@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -111,7 +111,7 @@ class Judge:
         if self.ratings:
             owner = np.repeat(np.arange(len(questions)), questions.truth.lengths)
             assert isinstance(model, Model)
-            predicted = self._predict(model, questions)
+            predicted = self.predict(model, questions)
             return evaluate_ratings(
                 predicted, questions.truth.values, questions.users[owner], self.config, history_lengths=lengths[owner]
             )
@@ -120,7 +120,7 @@ class Judge:
             self.lists(model, questions, self.config.length),
             questions,
             learned,
-            apart=self._apart(model, questions, counts),
+            among_lists=self._among_lists(model, questions, counts),
         )
 
     def rank_report(
@@ -129,9 +129,9 @@ class Judge:
         questions: Questions,
         learned: Interactions,
         *,
-        apart: Mapping[str, np.ndarray] | None = None,
+        among_lists: dict[str, np.ndarray] | None = None,
     ) -> Report:
-        """The report of lists, int (questions, ≥ config.length), `learned` as of `report`, `apart` as of `evaluate_ranking`."""
+        """The report of lists, int (questions, ≥ config.length), and of lists of `coldness.among`; `learned` as of `report`."""
         return evaluate_ranking(
             lists,
             questions.truth,
@@ -142,14 +142,14 @@ class Judge:
             histories=questions.histories,
             item_vectors=self._likeness,
             among=questions.among,
-            apart=apart,
+            among_lists=among_lists,
         )
 
     def chooser(self) -> Callable[[Model], float]:
         """The validation metric as a function of the model, higher better (errors are negated)."""
         if self.ratings:
             questions, (base, _) = self.choosing(), metrics.parse(self.metric)
-            return lambda model: -metrics.RATING[base](self._predict(model, questions), questions.truth.values)
+            return lambda model: -metrics.RATING[base](self.predict(model, questions), questions.truth.values)
         values = self.values()
         return lambda model: float(np.mean(values(model)))
 
@@ -178,17 +178,17 @@ class Judge:
         """Item vectors that diversity is measured by: the same for every model."""
         return co_occurrence(self.split.train, self.dataset.items.size, np.random.default_rng(0))
 
-    def _apart(self, model: Model | Stages, questions: Questions, counts: np.ndarray) -> dict[str, np.ndarray]:
-        """Lists of cold items alone, and of items with few events alone, filled in for those who ask for one; none where nobody looks at them."""
+    def _among_lists(self, model: Model | Stages, questions: Questions, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """Lists of items without training interactions alone and of those with some, filled in for who asks for one; none where nobody looks."""
         if questions.among is not None or not coldness.told_apart(self.config.coldness, questions.truth, counts):
             return {}
         found = {}
-        for part in coldness.AMONG:
-            rows, codes = coldness.asking_for(part, questions.truth, counts), coldness.items_of(part, counts)
-            if len(rows):
-                found[part] = np.zeros((len(questions), self.config.length), np.int32)
-                known = codes[codes < model.schema.num_items]
-                found[part][rows] = self.lists(model, some(questions, rows), self.config.length, allowed=known)
+        for name, (rows, _, codes) in coldness.among(questions.truth, counts).items():
+            if not len(rows):
+                continue
+            found[name] = np.zeros((len(questions), self.config.length), np.int32)
+            allowed = codes[codes < model.schema.num_items]
+            found[name][rows] = self.lists(model, some(questions, rows), self.config.length, allowed=allowed)
         return found
 
     def lists(self, model: Model | Stages, questions: Questions, k: int, *, allowed: np.ndarray | None = None) -> np.ndarray:
@@ -202,7 +202,7 @@ class Judge:
             return choose(model, users, histories, k, questions.among, batch_size=self.config.batch_size).codes
         return retrieve(model, users, histories, k, exclude=exclude, allowed=allowed, batch_size=self.config.batch_size).codes
 
-    def _predict(self, model: Model, questions: Questions) -> np.ndarray:
+    def predict(self, model: Model, questions: Questions) -> np.ndarray:
         """The value of each row of the truth, at the time it has, float32."""
         if not isinstance(model, RetrievalModel):
             raise ConfigError(f"{type(model).__name__}, which ranks", expected="a model that predicts values, such as mf")

@@ -166,6 +166,9 @@ class Encoded:
     """int64 (asked,): places of the batch's targets that are asked for at all; None: all of them"""
     penalty: Tensor | None = None
     """float32 (): what the model adds to the mean loss of a target, such as a divergence or a contrast of its own"""
+    items: Tensor | None = None
+    """float32 (asked, dim): the vector of each target, where it is another in this batch than `encode_item` has; for losses that
+    compare targets one by one"""
 
 
 class Model(SizedByData, abc.ABC):
@@ -190,6 +193,8 @@ class Model(SizedByData, abc.ABC):
     """True when items are nothing but the vectors of what they are (`[content]`)."""
     needs_catalogue: ClassVar[bool] = False
     """True when the model compares what items are, and so has nothing to say without a catalogue."""
+    needs_reviews: ClassVar[bool] = False
+    """True when the model reads what users wrote (`Interactions.review`), which `[data] columns.review` has to name."""
 
     def __init__(self, config: Settings, schema: FeatureSchema) -> None:
         super().__init__()
@@ -202,7 +207,10 @@ class Model(SizedByData, abc.ABC):
         return self.needs_history or isinstance(self, RetrievalModel | PairModel)
 
     def observe(self, interactions: Interactions) -> None:
-        """Sets buffers that are statistics of the training side, such as a mean; called once before training by gradients."""
+        """Sets buffers that are statistics of the training side, such as a mean; called once before training by gradients.
+
+        Reviews come with the rows, so no model sees one of another side; what it keeps of them is saved with the weights.
+        """
 
     def observe_catalogue(self, catalogue: pa.Table) -> None:
         """Sets buffers from what the items are: a row per item place (code - 2). Called once before fitting of whatever kind.

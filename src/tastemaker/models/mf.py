@@ -16,6 +16,7 @@ from tastemaker.errors import ConfigError
 from tastemaker.models.base import Query, RetrievalModel
 from tastemaker.nn.dropout import Dropout
 from tastemaker.nn.entity import init_table, item_table
+from tastemaker.nn.fold_in import of_usual_length, ridge_users
 from tastemaker.settings import Settings
 
 
@@ -138,22 +139,14 @@ class MF(RetrievalModel):
         return super().score_each(query, items, rows, times).clamp(self.low, self.high)
 
     def _fold_in(self, query: Query) -> Tensor:
-        query = query.known()
-        table = self._items()
-        dim, rows = table.shape[1], query.rows
-        seen = table[query.items]
-        goal = query.values - self.mean - self.item_bias[query.items] if bool(self.explicit) else torch.ones_like(query.values)
-        outer = seen.new_zeros(len(query), dim * dim).index_add_(0, rows, (seen.unsqueeze(2) * seen.unsqueeze(1)).flatten(1))
-        right = seen.new_zeros(len(query), dim).index_add_(0, rows, seen * goal.unsqueeze(1))
-        gram = outer.view(-1, dim, dim) + self.config.fold_in_regularization * torch.eye(dim, device=table.device)
-        if not bool(self.explicit):
-            seen_items = self.trained_items
-            real = table[FIRST:] if seen_items is None else table[seen_items]
-            gram = gram + (real.T @ real) / max(1, len(real))
-        folded = torch.linalg.solve(gram, right)
-        if not bool(self.explicit):
-            usual = self.user_embedding.weight[self.trained].norm(dim=1).mean().nan_to_num(1.0)
-            folded = folded * (usual / folded.norm(dim=1, keepdim=True).clamp_min(1e-9))
+        query, table, explicit = query.known(), self._items(), bool(self.explicit)
+        goals = query.values - self.mean - self.item_bias[query.items] if explicit else torch.ones_like(query.values)
+        codes = self.trained_items
+        others = None if explicit else table[FIRST:] if codes is None else table[codes]
+        regularization = self.config.fold_in_regularization
+        folded = ridge_users(table[query.items], goals, query.rows, len(query), regularization, others)
+        if not explicit:
+            folded = of_usual_length(folded, self.user_embedding.weight[self.trained])
         if self.config.biases:
             return folded
         anyone = self.user_embedding.weight[self.trained].mean(dim=0).nan_to_num(0.0)

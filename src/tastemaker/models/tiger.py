@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -52,7 +53,12 @@ class Tiger(GenerativeModel):
             description="newest events of a history that are read, each as all tokens of its id; unset: what the data needs",
         )
         levels: int = Field(3, ge=1, le=8, description="tokens of what an item is")
-        codes: int = Field(64, ge=2, le=4096, description="tokens there are on a level")
+        codes: int = Field(
+            64,
+            ge=2,
+            le=4096,
+            description="tokens there are on a level at most; of contents no more than the root of the number of items, so that items share them",
+        )
         crowding: float = Field(
             4.0, ge=1, description="items that have a token of a level at most, as a multiple of a fair share of them"
         )
@@ -107,9 +113,8 @@ class Tiger(GenerativeModel):
             length = float(np.sqrt((centred**2).sum(axis=1)[there].mean())) if there.any() else 0.0
             parts.append((centred / max(length, 1e-12)).astype(np.float32))
         rng = np.random.default_rng(0)
-        codes, order = residual_codes(
-            np.concatenate(parts, axis=1), config.levels, config.codes, crowding=config.crowding, rng=rng
-        )
+        size = min(config.codes, math.isqrt(max(0, self.schema.num_items - FIRST - 1)) + 1)
+        codes, order = residual_codes(np.concatenate(parts, axis=1), config.levels, size, crowding=config.crowding, rng=rng)
         self.ids = torch.from_numpy(told_apart(codes, order, config.codes)).to(self.ids.device)
         self.forget()
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from tastemaker.data.item_contents import ContentSchema, FusionSettings, ItemContents
 from tastemaker.data.vocabulary import FIRST
-from tastemaker.encoders.base import Encoder, Progress
+from tastemaker.encoders.base import Encoder, Progress, Vectors
 from tastemaker.encoders.parts.cache import encode_cached
 from tastemaker.log import logger
 from tastemaker.recommend.sealed import load_weights, tensors_of
@@ -75,7 +75,8 @@ class Encoding:
         none.
         """
         columns = {name: [_fitting(row.get(name), like.schema.field(name).type) for row in rows] for name in self.columns}
-        table = pa.table({name: pa.array(values, like.schema.field(name).type) for name, values in columns.items()})
+        arrays = {name: pa.array(values, like.schema.field(name).type) for name, values in columns.items()}
+        table = pa.table({"": pa.nulls(len(rows)), **arrays})  # without columns it had no rows
         return self.of_table(table, codes=False)
 
     def of_table(
@@ -88,7 +89,9 @@ class Encoding:
         values, present = {}, {}
         for one in self.modalities:
             rows = table.select(one.columns)
-            if cache is not None and one.encoder.costly:
+            if one.encoder.reads == "use" and not codes:  # it knows places of the catalogue, and these are others
+                made = Vectors(np.zeros((len(table), self.dims[one.name]), np.float32), np.zeros(len(table), bool))
+            elif cache is not None and one.encoder.costly:
                 made = encode_cached(one.encoder, rows, cache, progress, keys=one.encoder.keys(rows))
             else:
                 made = one.encoder.encode(rows, progress)

@@ -65,6 +65,7 @@ def app(
     """
     settings = settings or HttpSettings.parse({})
     table, patience, budget = Table(routes), _PATIENCE_SECONDS, settings.store_seconds
+    speakers = 1 if service.language is None else service.language.settings.in_flight
     parts = Parts(
         service=service,
         batcher=batcher,
@@ -75,7 +76,7 @@ def app(
         lists=Threads("list", workers=4, waiting=256),
         reads=Threads("read", workers=8, waiting=256, patience_seconds=patience, budget_seconds=budget),
         writes=Threads("write", workers=32, waiting=256, patience_seconds=patience, budget_seconds=budget),
-        words=Threads("words", workers=8, waiting=64, patience_seconds=service.settings.patience_ms / 1000),
+        words=Threads("words", workers=2 * speakers, waiting=64, patience_seconds=service.settings.patience_ms / 1000),
         control=Threads("control", workers=1, waiting=2),
         table=table,
         document=msgspec.json.encode(openapi.document(table.routes)),

@@ -7,6 +7,8 @@
 | a user's summary | two sentences | what was chosen of late |
 | an item's tags | words | its categories |
 
+Pages after the first do without: what comes on them is what was left over, and they do not wait in threads of their own.
+
 What leaves the service, for an endpoint: titles and categories of items, those of a user's history among them; never an id of a user.
 """
 
@@ -74,7 +76,7 @@ class Voice:
                 continue
             reasons, language = reasons_of(row, view), self.language
             row.explanations = {code: in_words(reasons.get(code, []), view) for code in row.codes}
-            if language is None or not language.writes or not row.past.codes:
+            if language is None or not language.writes or not row.past.codes or row.ask.before:
                 continue
             if row.ask.quiet:
                 row.warn("language_full")
@@ -109,7 +111,6 @@ class Voice:
             self.language.forget(user_id)
 
     def _reranks(self, row: Row) -> bool:
-        """Pages after the first keep the order of the model that scores: what comes on them is what was left over."""
         return row.request.rerank is not None and not row.ask.before
 
     def _asks(self, row: Row) -> bool:

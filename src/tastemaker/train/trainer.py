@@ -149,7 +149,7 @@ class _StepLoss:
             vectors = [users] if not config.l2 and not config.l1 else [users, table.index_select(0, places)]
         else:
             users = encoded.users if encoded.rows is None else encoded.users.index_select(0, encoded.rows)
-            vectors = [users, model.encode_item(targets)]
+            vectors = [users, model.encode_item(targets) if encoded.items is None else encoded.items]
             if config.loss == "squared_error":
                 loss = _mean(losses.squared_error((users * vectors[1]).sum(-1), values), weights)
             elif config.loss == "directau":

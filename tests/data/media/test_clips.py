@@ -53,6 +53,14 @@ def test_animations_are_read_frame_by_frame(kind: str, options: dict[str, Any]) 
     np.testing.assert_allclose(shades(read(data, 10)), np.repeat(SHADES, 2), atol=4)
 
 
+def test_frames_far_into_a_large_animation_are_not_decoded() -> None:
+    into = io.BytesIO()
+    first, *more = (Image.new("L", (20, 10), 5 * place) for place in range(50))
+    first.save(into, "GIF", save_all=True, append_images=more)
+    assert shades(frames(into.getvalue(), 2, 16, "stretch", 200, None, 10**6)) == [0, 5 * 31]
+    assert shades(frames(into.getvalue(), 2, 16, "stretch", 400, None, 10**6)) == [0, 5 * 49]
+
+
 def test_lists_of_pictures_are_clips(tmp_path: Path) -> None:
     data = [still(one) for one in stills()]
     (tmp_path / "last.png").write_bytes(data[-1])

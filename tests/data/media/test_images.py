@@ -134,7 +134,7 @@ def test_pictures_are_turned_as_exif_says(orientation: int) -> None:
     stored = Image.fromarray(np.ascontiguousarray(turns[orientation - 1](np.asarray(halves()))))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    for kind, options in (("PNG", {}), ("JPEG", {"quality": 95, "subsampling": 0}), ("WEBP", {"lossless": True})):
+    for kind, options in (("PNG", {}), ("JPEG", {"quality": 95, "subsampling": 0}), ("WEBP", {"lossless": True}), ("TIFF", {})):
         assert np.abs(seen(written(stored, kind, exif=exif.tobytes(), **options)) - EXPECTED).max() < 12
 
 
@@ -174,6 +174,31 @@ def test_a_huge_jpeg_is_decoded_small_and_looks_the_same() -> None:
     assert np.abs(small - whole).max() < 12
     with Image.open(io.BytesIO(data)) as image:
         assert image.draft(None, (128, 128)) is not None
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "L", "P", "I;16", "F"])
+def test_a_huge_picture_is_shrunk_in_strips_and_looks_the_same(mode: str) -> None:
+    rng = np.random.default_rng(0)
+    rough = Image.fromarray(rng.integers(0, 255, (12, 9, 3), dtype=np.uint8)).resize((1001, 1507), Image.Resampling.BICUBIC)
+    if mode in ("I;16", "F"):
+        grey = np.asarray(rough.convert("L"))
+        image = Image.fromarray(grey.astype(np.uint16) * 257 if mode == "I;16" else grey.astype(np.float32) / 255)
+    else:
+        image = rough.quantize(200) if mode == "P" else rough.convert(mode)
+    if mode in ("RGBA", "LA"):
+        image.putalpha(200)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    kind = "TIFF" if mode == "F" else "PNG"
+    found = square(written(image, kind, exif=exif), 32, "crop", LARGE).astype(int)
+    colours = image.convert("RGB") if mode == "P" else rough if mode in ("RGB", "RGBA") else rough.convert("L").convert("RGB")
+    turned = colours.transpose(Image.Transpose.ROTATE_270)
+    side = 0.875 * 1001
+    box = ((1507 - side) / 2, (1001 - side) / 2, (1507 + side) / 2, (1001 + side) / 2)
+    expected = np.asarray(turned.resize((32, 32), Image.Resampling.BICUBIC, box=box)).astype(int)
+    if mode in ("RGBA", "LA"):
+        expected = 255 + (expected - 255) * 200 // 255
+    assert np.abs(found - expected).max() < 12
 
 
 def bomb(width: int, height: int) -> bytes:

@@ -13,8 +13,9 @@ from tastemaker.data.features.columns import is_list
 from tastemaker.data.media.cells import UnusableError, content, is_file
 from tastemaker.data.media.images import Framing, framed, opened, pillow, square
 
-_MOST_FRAMES = 10_000
-"""Frames of an animation that are looked at; later ones are not."""
+_MOST_FRAMES, _MOST_PIXELS = 10_000, 32
+"""Frames of an animation that are looked at, and their pixels as multiples of `max_pixels`; later ones are not: to see a frame, most
+formats have those before it decoded."""
 
 
 def is_clip(kind: pa.DataType) -> bool:
@@ -65,7 +66,8 @@ def _animation(data: bytes, count: int, size: int, framing: Framing, max_pixels:
         return framed(image, size, framing)
 
     try:
-        return _spread(min(getattr(image, "n_frames", 1), _MOST_FRAMES), count, frame)
+        most = _MOST_PIXELS * max_pixels // (image.width * image.height)
+        return _spread(min(getattr(image, "n_frames", 1), _MOST_FRAMES, most), count, frame)
     except UnusableError:
         raise
     except Exception:  # decoders raise what they like at damaged data

@@ -18,6 +18,10 @@ Framing = Literal["crop", "stretch"]
 
 _MARGIN = 0.875
 """Share of the shorter side that a crop keeps, as networks for ImageNet are evaluated."""
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+"""EXIF's orientations as Pillow's `Transpose`."""
+_STRIP = 64
+"""Rows that are worked on at once, of the small picture."""
 
 
 def pillow() -> Any:
@@ -80,36 +84,45 @@ def opened(data: bytes, max_pixels: int) -> Any:
 def framed(image: Any, size: int, framing: Framing) -> np.ndarray:
     """The current frame of Pillow's image as uint8 (size, size, 3)."""
     Image = pillow()
-    way = _way_up(image)
-    image = _flat(image)
-    if way is not None:
-        image = image.transpose(way)
-    width, height = image.size
-    box = (0.0, 0.0, float(width), float(height))
+    image.load()
+    way = _way_up(image)  # once it is loaded, as TIFF is turned by then
+    if image.mode == "F" or (image.mode.startswith("I") and not image.mode.startswith("I;16")):
+        image = Image.fromarray(_eight_bits(np.asarray(image)))
+    factor = max(1, min(image.size) // (2 * size))
+    width, height = image.width / factor, image.height / factor
+    image = _flat(image) if factor == 1 else _shrunk(image, factor)
+    box = (0.0, 0.0, width, height)
     if framing == "crop":
         side = max(_MARGIN * min(width, height), 1.0)
         left, top = (width - side) / 2, (height - side) / 2
         box = (left, top, left + side, top + side)
-    # `reducing_gap` averages whole pixels first where a picture is far larger: faster, and no different to the eye
-    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0))
+    image = image.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    return np.asarray(image if way is None else image.transpose(way))
 
 
-def _way_up(image: Any) -> Any:
+def _shrunk(image: Any, factor: int) -> Any:
+    """As `_flat`, each square of `factor` pixels one, their mean; strip by strip, so that a huge picture is in memory once, not four times."""
+    Image = pillow()
+    found = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
+    for top in range(0, image.height, _STRIP * factor):
+        strip = image.crop((0, top, image.width, min(image.height, top + _STRIP * factor)))
+        found.paste(_flat(strip).reduce(factor), (0, top // factor))
+    return found
+
+
+def _way_up(image: Any) -> int | None:
     """The turn that the EXIF orientation asks for; None where there is none, or EXIF is damaged: no reason to lose the picture."""
-    turns = pillow().Transpose
-    ways = {2: turns.FLIP_LEFT_RIGHT, 3: turns.ROTATE_180, 4: turns.FLIP_TOP_BOTTOM, 5: turns.TRANSPOSE}
-    ways |= {6: turns.ROTATE_270, 7: turns.TRANSVERSE, 8: turns.ROTATE_90}
     try:
-        return ways.get(image.getexif().get(0x0112))
+        return _TURNS.get(image.getexif().get(0x0112))
     except Exception:  # as decoders do, it raises what it likes
         return None
 
 
 def _flat(image: Any) -> Any:
-    """The picture in mode RGB: transparent parts on white, more than 8 bits brought to 8."""
+    """The picture in mode RGB: transparent parts on white, 16 bits brought to 8."""
     Image = pillow()
-    if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_eight_bits(np.asarray(image)))
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray(np.rint(np.asarray(image) * np.float32(255 / 65_535)).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image)
@@ -117,14 +130,14 @@ def _flat(image: Any) -> Any:
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Grey of 16 or 32 bits, or of fractions: divided by the largest that their kind allows, told from the values themselves."""
+    """Grey of 32 bits, or of fractions: divided by the largest that their kind allows, told from the values themselves."""
+    top = float(values.max(initial=0))
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise UnusableError("damaged")
-    top = float(values.max(initial=0))
-    if values.dtype == np.uint16:
-        ceiling = 65_535.0
-    elif values.dtype.kind == "f" and top <= 1:
-        ceiling = 1.0
-    else:
-        ceiling = next((one for one in (255.0, 65_535.0) if top <= one), top)
-    return np.rint(np.clip(values / ceiling, 0, 1) * 255).astype(np.uint8)
+    ceilings = (1.0, 255.0, 65_535.0) if values.dtype.kind == "f" else (255.0, 65_535.0)
+    ceiling = next((one for one in ceilings if top <= one), top)
+    found = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), _STRIP):
+        rows = slice(start, start + _STRIP)
+        found[rows] = np.rint(np.clip(values[rows] / ceiling, 0, 1) * 255)
+    return found

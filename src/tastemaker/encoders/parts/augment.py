@@ -26,7 +26,7 @@ class AugmentSettings(Settings):
     synonyms: float = Field(0.0, ge=0, le=1, description="share of words that another stands for, where one is known")
     synonyms_file: Path | None = Field(
         None,
-        description="a line of words parted by commas for each group that mean the same; default: words near each other in a word2vec of the catalogue",
+        description="a line of words parted by commas for each group that mean the same, found from where the process runs; default: words near each other in a word2vec of the catalogue",
     )
 
     @property

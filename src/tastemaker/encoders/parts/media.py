@@ -127,7 +127,7 @@ class MediaEncoder(Encoder):
             return
         before, last = _halves(self.net) if self.config.tune == "last" else (None, self.net)
         with tempfile.TemporaryFile() as file:
-            held, contents = self._held(column, train, before, file)
+            held, contents = self._held(column, train, before, file, progress)
 
             def vectors(places: np.ndarray) -> Tensor:
                 given = torch.from_numpy(held[places]).to(self._device)
@@ -140,7 +140,7 @@ class MediaEncoder(Encoder):
         logger.info("%s: %d weights, %d steps of tuning", name, self.tuned.trained, self.tuned.steps)
 
     def _held(
-        self, column: pa.Array, train: Interactions, before: nn.Module | None, file: IO[bytes]
+        self, column: pa.Array, train: Interactions, before: nn.Module | None, file: IO[bytes], progress: Progress | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """What goes into the part that is trained, of each different cell that somebody took, kept in a file; and which item has which."""
         taken = np.unique(train.item)
@@ -163,6 +163,8 @@ class MediaEncoder(Encoder):
                     kept = np.stack(some) if before is None else self._through(before, some)
                     file.write(np.ascontiguousarray(kept).data)
                     shape, kind = kept.shape[1:], kept.dtype
+                if progress is not None:
+                    progress(start + len(found), len(taken))
         if not places:
             return np.zeros((0, *shape), kind), contents
         file.flush()

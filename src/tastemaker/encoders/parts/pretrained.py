@@ -46,8 +46,13 @@ class Pretrained:
         found: list[list[int]] = self.tokenizer(list(texts), truncation=True, max_length=longest, padding=False)["input_ids"]
         return found
 
-    def vectors(self, tokens: Sequence[Sequence[int]], network: nn.Module | None = None) -> Iterator[tuple[list[int], Tensor]]:
-        """Places and their vectors of unit length (n, dim), texts of like length together; by `network` where one is in its place."""
+    def vectors(
+        self, tokens: Sequence[Sequence[int]], network: nn.Module | None = None, *, rounded: bool = False
+    ) -> Iterator[tuple[list[int], Tensor]]:
+        """Places and their vectors of unit length (n, dim), texts of like length together.
+
+        By `network` where one is in its place; with `rounded` by products of bfloat16.
+        """
         network = network or self.network
         device = next(network.parameters()).device
         order = sorted(range(len(tokens)), key=lambda place: len(tokens[place]))
@@ -61,8 +66,9 @@ class Pretrained:
                 codes[row, : len(tokens[place])] = tokens[place]
                 mask[row, : len(tokens[place])] = 1
             there = torch.from_numpy(mask).to(device)
-            states = network(input_ids=torch.from_numpy(codes).to(device), attention_mask=there).last_hidden_state.float()
-            yield part, F.normalize(self._pooled(states, there), dim=1)
+            with torch.autocast(device.type, torch.bfloat16, enabled=rounded):
+                states = network(input_ids=torch.from_numpy(codes).to(device), attention_mask=there).last_hidden_state
+            yield part, F.normalize(self._pooled(states.float(), there), dim=1)
 
     def _pooled(self, states: Tensor, there: Tensor) -> Tensor:
         if self.pooling == "first":

@@ -1,4 +1,4 @@
-"""The axes along which rows differ most."""
+"""Truncated singular value decompositions that are the same on every run."""
 
 from __future__ import annotations
 
