@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.serve.worlds import opened as served
 
 from tastemaker.errors import ArtifactError, ConfigError, DataError
 from tastemaker.experiment.any_config import read_any
@@ -22,6 +23,7 @@ from tastemaker.experiment.two_stage import stage_run
 from tastemaker.recommend import artifact
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.train.loop import Record
+from tastemaker.wire.bodies import ItemBody
 
 USERS, ITEMS, COLOURS, DAY = 600, 240, 8, 86_400
 
@@ -302,3 +304,15 @@ def test_a_source_may_learn_from_what_items_are(tmp_path: Path) -> None:
     assert opened.stages.sources[2].model.reads_contents
     again, first = evaluate_artifact(result.artifact, told)["test"]["metrics"], result.report["test"]["metrics"]
     assert again == pytest.approx(first, abs=0.02)  # popularity in windows is that of the moment the artifact was made
+    (tmp_path / "served").mkdir()
+    with served(tmp_path / "served", opened) as (service, _store, _clock):
+        service.put_item("new", ItemBody(properties={"colour": "c1"}))
+        service.refresh()
+        assert service.view.stages is not None
+        alike = service.view.stages.sources[2].scoring
+        new, old = service.view.code("new"), service.view.code("i1")
+        assert alike.encoded is not None and new in alike.encoded.codes
+        np.testing.assert_allclose(
+            alike.vectors[new], alike.vectors[old], rtol=1e-4, atol=1e-5
+        )  # c1 too, and nothing else is told
+        assert service.view.stages.sources[1].scoring.encoded is None

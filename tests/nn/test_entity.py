@@ -130,3 +130,34 @@ def test_own_vectors_count_by_how_many_events_they_were_learned_from() -> None:
         fresh = EntityEncoder(7, 8, warm.schema).eval()
         fresh.load_state_dict(warm.state_dict())
         assert torch.equal(fresh.weight, warm.weight)
+        torch.testing.assert_close(
+            warm.train().own_share, torch.from_numpy(counts > 0).float()
+        )  # while training it counts in full
+
+
+@pytest.mark.parametrize("events", [1, 3, 5])
+def test_few_events_rank_better_with_contents_than_either_alone(events: int) -> None:
+    """A planted world: what suits whom is told by contents in part; an own vector is the rest, blurred as much as its events are few."""
+    rng = np.random.default_rng(events)
+    rows, dim, users = 400, 8, 200
+    told = rng.normal(size=(rows, dim)).astype(np.float32)
+    rest = rng.normal(size=(rows, dim)).astype(np.float32)
+    learned = rest + rng.normal(size=(rows, dim)) * 3 / np.sqrt(events)  # what `events` noisy users say
+    people = rng.normal(size=(users, dim))
+    truth = people @ (told + rest).T
+
+    def ranked(contents_count: bool, own_counts: bool, k: float) -> float:
+        settings = FusionSettings.parse({"warm_up": k})
+        given = ItemContents({"x": told}, {"x": np.full(rows, contents_count)}, settings)
+        made = EntityEncoder(rows, dim, given.schema).eval()
+        made.set(given, np.full(rows, events * own_counts))
+        with torch.no_grad():
+            made.own.weight.copy_(torch.from_numpy(learned).float())
+            made.fused.projections[0].weight.copy_(torch.eye(dim) / made.scale_0)
+            made.fused.fusion.value.zero_()  # the linear path alone
+            made.forget()
+            scores = people @ made.weight.numpy().T
+        return float(np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(scores, truth, strict=True)]))
+
+    both = ranked(True, True, 9.0)
+    assert both > max(ranked(True, False, 0.0), ranked(False, True, 0.0), ranked(True, True, 0.0)) + 0.01

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import base64
+import io
 import threading
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 import pytest
-from tests.serve.twins import GROUPS, twins
+from PIL import Image
+from tests.serve.twins import GROUPS, taught, twins
 from tests.serve.worlds import ask, did, grid, ids, opened
 
+from tastemaker.data.synthetic import cold_twins
+from tastemaker.data.vocabulary import FIRST
 from tastemaker.recommend.encoding import Encoding
 from tastemaker.serve.contents import BATCH
 from tastemaker.wire.bodies import ItemBody, ItemPatch
@@ -211,3 +218,33 @@ def test_the_thread_of_a_warm_service_encodes_by_itself(tmp_path):
             time.sleep(0.01)
         assert item in ids(ask(service, user_id=min(found.fans[item]), limit=1))
     assert len({min(fans) for fans in found.fans.values()}) == GROUPS
+
+
+def test_a_new_item_with_a_picture_in_a_property_is_shown_to_whom_pictures_like_it_suit(tmp_path):
+    rng = np.random.default_rng(0)
+
+    def picture(red: bool) -> str:
+        pixels = rng.integers(0, 60, (16, 16, 3))
+        pixels[..., 0 if red else 2] += 180
+        file = io.BytesIO()
+        Image.fromarray(pixels.astype(np.uint8)).save(file, "PNG")
+        return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+    world = cold_twins(40, 16, 2, twins=0, generator=0).dataset
+    group = dict(zip(world.interactions.item.tolist(), (world.interactions.user % 2).tolist(), strict=True))
+    pictures = [picture(group[code] == 0) for code in range(FIRST, world.items.size)]
+    dataset = replace(world, catalogue=pa.table({"photo": pictures}))
+    content = {"modalities": {"photo": {"encoder": "image_cnn", "columns": ["photo"], "settings": {"size": 32}}}}
+    recommender = taught(dataset, content, "content")
+    with opened(tmp_path, recommender) as (service, store, _clock):
+        for code in (FIRST, FIRST + 1):  # a user of each group, who met all of it
+            did(service, str(code), *map(str, recommender.items.decode(recommender.histories.row(code))))
+        for name, red in (("red", True), ("blue", False)):
+            service.put_item(name, ItemBody(properties={"photo": picture(red)}))
+        service.put_item("nowhere", ItemBody(properties={"photo": "https://example.org/a.png"}))
+        service.refresh()
+        assert ids(ask(service, user_id=str(FIRST), limit=1)) == ["red"]
+        assert ids(ask(service, user_id=str(FIRST + 1), limit=1)) == ["blue"]
+        encoded = service.view.scoring.encoded
+        assert service.view.code("nowhere") not in encoded.codes
+        assert store.item("red").properties["photo"].startswith("data:")

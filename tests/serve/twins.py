@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,16 @@ class Twins:
     """titles of the items that are there"""
 
 
+def taught(dataset: Dataset, content: dict[str, Any], name: str, **settings: Any) -> Recommender:
+    """A model of a dataset and what its items are."""
+    dataset = with_contents(dataset, ContentConfig.parse(content, "content"), dataset.interactions, Path())
+    model = build(name, model_class(name).Config.parse({"dim": 16, **settings}, "model"), dataset.schema)
+    train = TrainConfig.parse({"epochs": 15, "learning_rate": 0.01, "batch_targets": 64, "device": "cpu", "threads": 1})
+    for _ in fit(model, dataset.interactions, train, dataset=dataset):
+        pass
+    return Recommender.of(model, dataset)
+
+
 @cache
 def twins(name: str = "content", seed: int = 0, **settings: Any) -> Twins:
     """A model of a world without its new items."""
@@ -53,12 +64,7 @@ def twins(name: str = "content", seed: int = 0, **settings: Any) -> Twins:
         pa.table({"title": titles}),
     )
     content = {"modalities": {"title": {"encoder": "tfidf", "columns": ["title"], "settings": {"dim": 16}}}}
-    dataset = with_contents(dataset, ContentConfig.parse(content, "content"), dataset.interactions, None)  # type: ignore[arg-type]
-    kind = model_class(name)
-    model = build(name, kind.Config.parse({"dim": 16, **settings}, "model"), dataset.schema)
-    train = TrainConfig.parse({"epochs": 15, "learning_rate": 0.01, "batch_targets": 64, "device": "cpu", "threads": 1})
-    for _ in fit(model, dataset.interactions, train, dataset=dataset):
-        pass
+    recommender = taught(dataset, content, name, **settings)
     every = dict(zip(map(str, whole.items.ids.to_pylist()), whole.catalogue["title"].to_pylist(), strict=True))
     fans: dict[str, set[str]] = {}
     for row, user in enumerate(world.users):
@@ -67,4 +73,4 @@ def twins(name: str = "content", seed: int = 0, **settings: Any) -> Twins:
                 str(whole.users.decode(np.array([user]))[0])
             )
     new = {item: title for item, title in every.items() if item not in set(ids)}
-    return Twins(Recommender.of(model, dataset), new, fans, {item: every[item] for item in ids})
+    return Twins(recommender, new, fans, {item: every[item] for item in ids})

@@ -288,6 +288,15 @@ class RetrievalModel(Model):
     def encode_item(self, codes: Tensor | None = None) -> Tensor:
         """Item vectors, float32 (…, dim) for `codes` (int64, any shape), or (num_items, dim) for all."""
 
+    def item_row(self, name: str) -> Tensor:
+        """A table of `item_rows` as it counts now: while `content.warm_up` has items begin where they are usual, drawn to the mean of those trained."""
+        table: Tensor = getattr(self, name)
+        entity = next((part for part in self.children() if isinstance(part, EntityEncoder)), None)
+        if entity is None or self.training or not entity.schema.settings.warm_up:
+            return table
+        usual = table[entity.trained].mean(dim=0, keepdim=True).nan_to_num(0.0)
+        return usual + entity.own_share.view(-1, *[1] * (table.ndim - 1)) * (table - usual)
+
     @property
     def grows(self) -> bool:
         """Whether items that come later can be added by what they are (`grown`)."""

@@ -99,8 +99,8 @@ class BERT4Rec(RetrievalModel):
 
     def encode_item(self, codes: Tensor | None = None) -> Tensor:
         if codes is None:
-            return torch.cat([self.item_embedding.weight, self.item_bias.unsqueeze(1)], dim=1)
-        bias = self.item_bias.index_select(0, codes.flatten()).view(*codes.shape, 1)
+            return torch.cat([self.item_embedding.weight, self.item_row("item_bias").unsqueeze(1)], dim=1)
+        bias = self.item_row("item_bias").index_select(0, codes.flatten()).view(*codes.shape, 1)
         return torch.cat([self.item_embedding(codes), bias], dim=-1)
 
     def _masked(self, query: Query) -> Tensor:

@@ -127,7 +127,8 @@ class MF(RetrievalModel):
         vectors = self._items(codes)
         if not self.config.biases:
             return vectors
-        bias: Tensor = self.item_bias if codes is None else self.item_bias.index_select(0, codes.flatten()).view(codes.shape)
+        bias = self.item_row("item_bias")
+        bias = bias if codes is None else bias.index_select(0, codes.flatten()).view(codes.shape)
         return torch.cat([vectors, torch.ones_like(bias).unsqueeze(-1), bias.unsqueeze(-1)], dim=-1)
 
     def _items(self, codes: Tensor | None = None) -> Tensor:

@@ -99,7 +99,8 @@ class SVDpp(RetrievalModel):
 
     def encode_item(self, codes: Tensor | None = None) -> Tensor:
         vectors: Tensor = self.item_embedding.weight if codes is None else self.item_embedding(codes)
-        bias: Tensor = self.item_bias if codes is None else self.item_bias[codes]
+        bias = self.item_row("item_bias")
+        bias = bias if codes is None else bias[codes]
         return torch.cat([vectors, torch.ones_like(bias).unsqueeze(-1), bias.unsqueeze(-1)], dim=-1)
 
     def score_each(self, query: Query, items: Tensor, rows: Tensor | None = None, times: Tensor | None = None) -> Tensor:

@@ -22,8 +22,9 @@ class EntityEncoder(SizedByData):
 
     An item without a training event has no vector of its own, so what it is decides alone. In training the own vectors of a share
     of the items, `id_dropout`, are hidden in each step, so that contents alone must do for those (Volkovs, Yu & Poutanen 2017, "DropoutNet",
-    §3.2, of items and by step). With `warm_up` = k the own vector of an item with n training events counts n / (n + k), so that an item begins where
-    its contents put it and moves with each event, instead of by a random vector that few events have hardly moved. It is what Pan et al. 2019
+    §3.2, of items and by step). With `warm_up` = k the own vector of an item with n training events counts n / (n + k) once training is
+    over, so that an item begins where its contents put it and moves with each event, instead of being thrown about by a vector that few events have
+    decided. While training it counts in full: weights that count less in training grow until they count as much. It is what Pan et al. 2019
     ("Warm up cold-start advertisements: improving CTR predictions via learning to learn ID embeddings") are after: contents generate the first vector of an
     id (their G_θ is what is fused here, learned on hidden ids, their cold loss) and a few events improve it. Deviation: no gradient of the loss after a
     step is taken (their warm loss); how far few events may move a vector is set by k. Contents are centred and scaled to a mean squared length of 1 over the items that have them.
@@ -174,13 +175,13 @@ class EntityEncoder(SizedByData):
             # Only where contents can stand in.
             hidden = torch.rand(len(shown), device=shown.device) < self.schema.settings.id_dropout
             shown = shown & ~(hidden & there.any(dim=1))
-        counts = shown * take(self.share) if self.schema.settings.warm_up else shown
+        counts = shown if self.training or not self.schema.settings.warm_up else shown * take(self.share)
         return cast(Tensor, content + take(self.own.weight) * counts.unsqueeze(1))
 
     @property
     def own_share(self) -> Tensor:
-        """float32 (rows,): how much what is an item's own counts, 0 where it has nothing of its own."""
-        return self.trained * self.share if self.schema.settings.warm_up else self.trained.float()
+        """float32 (rows,): how much what is an item's own counts now, 0 where it has nothing of its own."""
+        return self.trained.float() if self.training or not self.schema.settings.warm_up else self.trained * self.share
 
     @property
     def _by_row(self) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from tastemaker.data.item_contents import ItemContents
 from tastemaker.data.vocabulary import FIRST, PAD
 from tastemaker.errors import DataError
 from tastemaker.log import logger
-from tastemaker.models.base import RetrievalModel
+from tastemaker.models.base import Model, RetrievalModel
 from tastemaker.recommend.encoding import Encoding
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.recommend.scoring import Encoded
@@ -55,8 +55,8 @@ class Done:
     """What became of it."""
 
     base: int
-    vectors: dict[int, np.ndarray | None]
-    """by code; None: nothing is there to be encoded"""
+    vectors: dict[int, tuple[np.ndarray, ...] | None]
+    """by code, of each of `growing`; None: nothing is there to be encoded"""
 
 
 _Row = tuple[dict[str, np.ndarray], dict[str, bool]]
@@ -69,7 +69,7 @@ class Contents:
         self._base = -1
         self._upto = 0
         self._notes: dict[int, None] = {}
-        self._vectors: dict[int, np.ndarray] = {}
+        self._vectors: dict[int, tuple[np.ndarray, ...]] = {}
         self._held: OrderedDict[bytes, _Row] = OrderedDict()
 
     @property
@@ -81,7 +81,7 @@ class Contents:
         """Notes what was put since the last time; everything that was, where the codes are another model's."""
         if view.base != self._base:
             self._base, self._upto, self._notes, self._vectors = view.base, 0, {}, {}
-        if encoding_of(view.recommender) is None or view.stages is not None:
+        if encoding_of(view.recommender) is None:
             return
         changed = view.stock.changed[view.rows]
         codes = np.flatnonzero(changed > self._upto)
@@ -101,23 +101,23 @@ class Contents:
     def done(self, work: Work) -> Done:
         """Encodes; takes as long as the encoders take."""
         recommender, encoding = work.recommender, encoding_of(work.recommender)
-        assert encoding is not None and isinstance(recommender.model, RetrievalModel)
+        assert encoding is not None
         known = recommender.items.size
         rows = [{name: told_of_item(item, name) for name in encoding.columns} for item in work.items]
         untouched = [code < known and _same(row, recommender, code) for code, row in zip(work.codes, rows, strict=True)]
         todo = [place for place, same in enumerate(untouched) if not same]
-        vectors: dict[int, np.ndarray | None] = dict.fromkeys(work.codes)
+        vectors: dict[int, tuple[np.ndarray, ...] | None] = dict.fromkeys(work.codes)
         if todo:
             contents = self._encoded(recommender, encoding, [work.items[place] for place in todo], [rows[p] for p in todo])
             codes = [work.codes[place] for place in todo]
             own = np.array([code if code < known else PAD for code in codes], np.int64)
             there = np.any(np.stack(list(contents.present.values())), axis=0)
             with torch.no_grad():
-                found = recommender.model.encode_told(contents, own).float().cpu().numpy()
-            finite = np.isfinite(found).all(axis=1)
+                found = [model.encode_told(contents, own).float().cpu().numpy() for model in growing(recommender)]
+            finite = np.all([np.isfinite(rows).all(axis=1) for rows in found], axis=0)
             for place, code in enumerate(codes):
                 if finite[place] and (there[place] or code < known):
-                    vectors[code] = found[place]
+                    vectors[code] = tuple(rows[place] for rows in found)
         return Done(work.base, vectors)
 
     def keep(self, done: Done) -> bool:
@@ -132,13 +132,17 @@ class Contents:
                 changed = self._vectors.pop(code, None) is not None or changed
         return changed
 
-    def of(self, view: View, use: sp.csr_matrix) -> Encoded | None:
-        """The vectors for a view, whose newcomers users have met as `use` says; None where there are none."""
-        if view.base != self._base or not self._vectors:
-            return None
+    def of(self, view: View, use: sp.csr_matrix) -> Mapping[Model, Encoded]:
+        """The vectors for each model of a view, whose newcomers users have met as `use` says; empty where there are none."""
+        if view.base != self._base or not self._vectors or view.recommender is None:
+            return {}
         codes = np.array(sorted(self._vectors), np.int64)
         codes = codes[codes < view.size]
-        return Encoded(codes, np.stack([self._vectors[code] for code in codes.tolist()]), use)
+        rows = [self._vectors[code] for code in codes.tolist()]
+        return {
+            model: Encoded(codes, np.stack([row[place] for row in rows]), use)
+            for place, model in enumerate(growing(view.recommender))
+        }
 
     def _encoded(
         self, recommender: Recommender, encoding: Encoding, items: Sequence[Item], rows: Sequence[Mapping[str, Any]]
@@ -162,11 +166,16 @@ class Contents:
         )
 
 
+def growing(recommender: Recommender) -> list[RetrievalModel]:
+    """The models of a recommender, one or those of its sources, that can take in more items."""
+    stages = recommender.stages
+    models = [recommender.model] if stages is None else [source.model for source in stages.sources]
+    return [model for model in models if isinstance(model, RetrievalModel) and model.grows]
+
+
 def encoding_of(recommender: Recommender | None) -> Encoding | None:
     """What encodes items for a recommender that can take in more of them."""
-    if recommender is None or not isinstance(recommender.model, RetrievalModel) or not recommender.model.grows:
-        return None
-    return recommender.encoding
+    return recommender.encoding if recommender is not None and growing(recommender) else None
 
 
 def _made(

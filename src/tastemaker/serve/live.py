@@ -216,13 +216,14 @@ class Live:
     def _introduced(self, view: View) -> View:
         """The view with its newcomers in the places that their likeness gives them."""
         weights = self._arrivals.weights(view)
-        stages, scoring = self._staging.of(view, weights), view.scoring
+        encoded = {} if weights is None else self._contents.of(view, self._arrivals.use())
+        stages, scoring = self._staging.of(view, weights, encoded), view.scoring
         if stages is not None:
             scoring = stages.sources[0].scoring
         elif scoring is not None and weights is not None:
-            encoded = self._contents.of(view, self._arrivals.use())
-            if weights.shape[0] or encoded is not None or scoring.newcomers is not None or scoring.encoded is not None:
-                scoring = Scoring(scoring.model, weights, like=scoring, encoded=encoded)
+            own = encoded.get(scoring.model)
+            if weights.shape[0] or own is not None or scoring.newcomers is not None or scoring.encoded is not None:
+                scoring = Scoring(scoring.model, weights, like=scoring, encoded=own)
         return replace(view, scoring=scoring, stages=stages, read_as=read_as(view, weights))
 
     def _grown(self, view: View) -> View:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,11 @@ from tastemaker.data.features.told import item_table, readable, user_table
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.errors import DataError
 from tastemaker.log import logger
+from tastemaker.models.base import Model
 from tastemaker.nn.packed import Precision
 from tastemaker.recommend.predictor import Predictor
 from tastemaker.recommend.recommender import Recommender
-from tastemaker.recommend.scoring import Scoring
+from tastemaker.recommend.scoring import Encoded, Scoring
 from tastemaker.recommend.stages import Stages
 from tastemaker.serve.crowd import Crowd, Laid
 from tastemaker.serve.view import View
@@ -41,15 +43,18 @@ class Staging:
         self._laid: Laid | None = None
         self._packed: tuple[Predictor, Predictor] | None = None
 
-    def of(self, view: View, weights: sp.csr_matrix | None) -> Stages | None:
-        """The stages for a view; None where its recommender has none."""
+    def of(
+        self, view: View, weights: sp.csr_matrix | None, encoded: Mapping[Model, Encoded] = MappingProxyType({})
+    ) -> Stages | None:
+        """The stages for a view; None where its recommender has none. `encoded` are what models say of items told of since."""
         recommender = view.recommender
         if recommender is None or recommender.stages is None or recommender.stages.predictor is None:
             return None
         before = view.stages or recommender.stages
         sources = before.sources
-        if (weights is not None and weights.shape[0]) or sources[0].scoring.newcomers is not None:
-            scorings = (Scoring(one.model, weights, like=one.scoring) for one in sources)
+        told = any(one.scoring.newcomers is not None or one.scoring.encoded is not None for one in sources)
+        if (weights is not None and weights.shape[0]) or encoded or told:
+            scorings = (Scoring(one.model, weights, like=one.scoring, encoded=encoded.get(one.model)) for one in sources)
             sources = tuple(one.over(scoring) for one, scoring in zip(sources, scorings, strict=True))
         for source in sources:
             try:
