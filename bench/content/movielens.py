@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import rich
 
 from tastemaker.evaluate.significance import compare
 from tastemaker.experiment.config import Config
@@ -26,6 +27,11 @@ MODALITIES: dict[str, dict[str, Any]] = {
     "plot": {"encoder": "transformer", "columns": ["title", "plot"]},
     "words": {"encoder": "tfidf", "columns": WORDS, "settings": {"dim": 256}},
     "poster": {"encoder": "image_cnn", "columns": ["jpeg"], "settings": {"threads": 1}},
+}
+SMALL_POSTER: dict[str, Any] = MODALITIES["poster"] | {"settings": {"threads": 1, "size": 160}}
+FITTED_POSTER: dict[str, Any] = SMALL_POSTER | {
+    "settings": SMALL_POSTER["settings"]
+    | {"tune": "last", "tuning": {"learning_rate": 3e-4, "steps": 150, "batch": 32, "checks": 5}}
 }
 FUSIONS = ("concat", "outer", "gated", "attention")
 ALL = tuple(MODALITIES)
@@ -39,6 +45,8 @@ def runs(model: dict[str, Any], train: dict[str, Any]) -> dict[str, dict[str, An
     neighbours = {"model": {"name": "content_knn"}}
     found = {"popularity": {"model": {"name": "popularity"}}, "ids": deep}
     found |= {f"knn {name}": neighbours | {"content": told(name)} for name in ALL}
+    found["knn poster, 160 pixels"] = neighbours | {"content": {"modalities": {"poster": SMALL_POSTER}}}
+    found["knn poster, 160 pixels, fitted"] = neighbours | {"content": {"modalities": {"poster": FITTED_POSTER}}}
     found |= {name: deep | {"content": told(name)} for name in ALL}
     found |= {fusion: deep | {"content": told(*ALL) | {"fusion": fusion}} for fusion in FUSIONS}
     found["gated, pre-trained"] = deep | {"content": told(*ALL) | {"fusion": "gated", "pretrain_epochs": 3}}
@@ -116,7 +124,7 @@ def main() -> None:
     for one in rows:
         print(f"{one['run']:<20}" + "".join(f"{one[part][metric]:>32.4f}" for part in ("all", *PARTS) for metric in SHOWN))
     if len(results) > 1:
-        print(compare({name: result.tests()[MODEL] for name, result in results.items()}).to_text())
+        rich.print(compare({name: result.tests()[MODEL] for name, result in results.items()}))
 
 
 if __name__ == "__main__":
