@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import rich
 
 from tastemaker.evaluate.significance import compare
 from tastemaker.experiment.config import Config
@@ -27,6 +28,11 @@ MODALITIES: dict[str, dict[str, Any]] = {
     "facts": {"encoder": "tfidf", "columns": ["genres", "year", "rated"], "settings": {"dim": 64, "max_share": 1.0}},
     "poster": {"encoder": "image_cnn", "columns": ["jpeg"], "settings": {"threads": 1}},
 }
+SMALL_POSTER: dict[str, Any] = MODALITIES["poster"] | {"settings": {"threads": 1, "size": 160}}
+FITTED_POSTER: dict[str, Any] = SMALL_POSTER | {
+    "settings": SMALL_POSTER["settings"]
+    | {"tune": "last", "tuning": {"learning_rate": 3e-4, "steps": 150, "batch": 32, "checks": 5}}
+}
 FUSIONS = ("concat", "outer", "gated", "attention")
 ALL = tuple(MODALITIES)
 SHOWN = ("ndcg@10", "recall@20")
@@ -38,6 +44,11 @@ def runs(model: dict[str, Any], train: dict[str, Any]) -> dict[str, dict[str, An
     deep, ridge = {"model": model, "train": train}, {"model": {"name": "content_ridge"}}
     found: dict[str, dict[str, Any]] = {"popularity": {"model": {"name": "popularity"}}}
     found |= {f"knn {name}": {"model": {"name": "content_knn"}, "content": told(name)} for name in ALL}
+    found["knn poster, 160 pixels"] = {"model": {"name": "content_knn"}, "content": {"modalities": {"poster": SMALL_POSTER}}}
+    found["knn poster, 160 pixels, fitted"] = {
+        "model": {"name": "content_knn"},
+        "content": {"modalities": {"poster": FITTED_POSTER}},
+    }
     found |= {f"ridge {name}": ridge | {"content": told(name)} for name in ALL}
     found |= {"ridge all": ridge | {"content": told(*ALL)}, "ids": deep}
     found |= {fusion: deep | {"content": told(*ALL) | {"fusion": fusion, "id_dropout": 0.5}} for fusion in FUSIONS}
@@ -119,7 +130,7 @@ def main() -> None:
     for one in rows:
         print(f"{one['run']:<20}" + "".join(f"{one[part][metric]:>32.4f}" for part in ("all", *PARTS) for metric in SHOWN))
     if len(results) > 1:
-        print(compare({name: result.tests()[MODEL] for name, result in results.items()}).to_text())
+        rich.print(compare({name: result.tests()[MODEL] for name, result in results.items()}))
 
 
 if __name__ == "__main__":
