@@ -2,7 +2,8 @@
 
     python bench/rating_models.py CONFIG CONFIG… [--seeds 5] [--side test] [--set train.threads=1] [--out FILE]
 
-Seed s is `split.seed` and, where there is training by gradients, `train.seed`. Differences of squared errors are tested in two ways:
+Seed s is `split.seed` and, where there is training by gradients, `train.seed`. For test a model is fitted on train + validation, for as
+many epochs as were best on validation, as `train.refit` has it. Differences of squared errors are tested in two ways:
 over seeds (paired t, few degrees of freedom), and over users (each user's sum over all seeds, paired t), since a user's ratings are no
 independent draws and a rating may be asked for by several seeds. Settings are to be chosen with `--side validation`.
 """
@@ -32,8 +33,13 @@ def squared_errors(config: Config, dataset, side: str) -> tuple[np.ndarray, np.n
     model = fit.build(config.model_name, config.model, dataset.schema, config.train.seed)
     config = replace(config, train=fit.chosen(model, parts.train, config.train))
     judge, best = Judge(dataset, parts, config.evaluate, ratings=True), None
-    for record in fit.fit(model, parts.train, config.train, dataset=dataset, validate=judge.chooser()):
-        best = record.best_epoch
+    if side == "validation" or not fit.is_solved(model):
+        for record in fit.fit(model, parts.train, config.train, dataset=dataset, validate=judge.chooser()):
+            best = record.best_epoch
+    if side == "test":  # settings and epochs are chosen, so validation is learned from too
+        model = fit.build(config.model_name, config.model, dataset.schema, config.train.seed)
+        last = config.train.model_copy(update={"epochs": best or config.train.epochs})
+        list(fit.fit(model, parts.refit, last, dataset=dataset))
     questions = judge.questions(side)
     owner = np.repeat(questions.users, questions.truth.lengths)
     return owner, (judge.predict(model, questions) - questions.truth.values) ** 2, best

@@ -1,8 +1,8 @@
 """Each modality and each fusion on movielens-1m, a tenth of whose films nobody has touched: python -m bench.content.movielens --data DIR --out DIR
 
 Ratings of 4 and 5 are events. `[split] kind = "cold_items"`: all events of a tenth of the films, and a tenth of the others' events, are asked for on test; as
-many on validation. Every run has the same questions, so all are paired user by user. Films have a plot (MiniLM), words (genres,
-director, writer, actors: tf-idf) and a poster (EfficientNet-lite0), 3,256 of 3,706 of them.
+many on validation. Every run has the same questions, so all are paired user by user. Films have a plot (MiniLM), people and
+facts (tf-idf) and a poster (EfficientNet-lite0), 3,256 of 3,706 of them.
 
 Writes a table and one JSON line a run to OUT/movielens.jsonl. A run that is finished is not run again.
 """
@@ -15,17 +15,23 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import rich
 
 from tastemaker.evaluate.significance import compare
 from tastemaker.experiment.config import Config
 from tastemaker.experiment.result import MODEL, RunResult
 from tastemaker.experiment.run import train_run
 
-WORDS = ["genres", "director", "writer", "actors"]
 MODALITIES: dict[str, dict[str, Any]] = {
     "plot": {"encoder": "transformer", "columns": ["title", "plot"]},
-    "words": {"encoder": "tfidf", "columns": WORDS, "settings": {"dim": 256}},
+    "people": {"encoder": "tfidf", "columns": ["director", "writer", "actors"], "settings": {"dim": 1024}},
+    "facts": {"encoder": "tfidf", "columns": ["genres", "year", "rated"], "settings": {"dim": 64, "max_share": 1.0}},
     "poster": {"encoder": "image_cnn", "columns": ["jpeg"], "settings": {"threads": 1}},
+}
+SMALL_POSTER: dict[str, Any] = MODALITIES["poster"] | {"settings": {"threads": 1, "size": 160}}
+FITTED_POSTER: dict[str, Any] = SMALL_POSTER | {
+    "settings": SMALL_POSTER["settings"]
+    | {"tune": "last", "tuning": {"learning_rate": 3e-4, "steps": 150, "batch": 32, "checks": 5}}
 }
 FUSIONS = ("concat", "outer", "gated", "attention")
 ALL = tuple(MODALITIES)
@@ -35,14 +41,22 @@ PARTS = ("items/cold", "items/cold_among_cold", "items/warm_among_warm")
 
 def runs(model: dict[str, Any], train: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """By name: sections of each run."""
-    deep = {"model": model, "train": train}
-    neighbours = {"model": {"name": "content_knn"}}
-    found = {"popularity": {"model": {"name": "popularity"}}, "ids": deep}
-    found |= {f"knn {name}": neighbours | {"content": told(name)} for name in ALL}
-    found |= {name: deep | {"content": told(name)} for name in ALL}
-    found |= {fusion: deep | {"content": told(*ALL) | {"fusion": fusion}} for fusion in FUSIONS}
-    found["gated, pre-trained"] = deep | {"content": told(*ALL) | {"fusion": "gated", "pretrain_epochs": 3}}
-    found["content alone"] = {"model": {"name": "content"}, "train": train, "content": told(*ALL)}
+    deep, ridge = {"model": model, "train": train}, {"model": {"name": "content_ridge"}}
+    found: dict[str, dict[str, Any]] = {"popularity": {"model": {"name": "popularity"}}}
+    found |= {f"knn {name}": {"model": {"name": "content_knn"}, "content": told(name)} for name in ALL}
+    found["knn poster, 160 pixels"] = {"model": {"name": "content_knn"}, "content": {"modalities": {"poster": SMALL_POSTER}}}
+    found["knn poster, 160 pixels, fitted"] = {
+        "model": {"name": "content_knn"},
+        "content": {"modalities": {"poster": FITTED_POSTER}},
+    }
+    found |= {f"ridge {name}": ridge | {"content": told(name)} for name in ALL}
+    found |= {"ridge all": ridge | {"content": told(*ALL)}, "ids": deep}
+    found |= {fusion: deep | {"content": told(*ALL) | {"fusion": fusion, "id_dropout": 0.5}} for fusion in FUSIONS}
+    found["gated, pre-trained"] = deep | {"content": told(*ALL) | {"fusion": "gated", "id_dropout": 0.5, "pretrain_epochs": 3}}
+    settings = {key: value for key, value in model.items() if key != "name"}
+    parts = [{"model": "content_ridge"}, {"model": model["name"], "settings": settings, "train": train}]
+    blend = {"model": {"name": "blend", "weights": "learned", "parts": parts}}
+    found["concat and ridge"] = blend | {"content": told(*ALL) | {"fusion": "concat", "id_dropout": 0.5}}
     return found
 
 
@@ -98,7 +112,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default='{"name": "two_tower", "dim": 64}', help="a [model] section as JSON")
-    parser.add_argument("--train", default='{"epochs": 8, "threads": 1}', help="a [train] section as JSON")
+    parser.add_argument("--train", default='{"epochs": 4, "threads": 1}', help="a [train] section as JSON")
     parser.add_argument("--only", action="append", default=[], help="names of runs")
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
@@ -116,7 +130,7 @@ def main() -> None:
     for one in rows:
         print(f"{one['run']:<20}" + "".join(f"{one[part][metric]:>32.4f}" for part in ("all", *PARTS) for metric in SHOWN))
     if len(results) > 1:
-        print(compare({name: result.tests()[MODEL] for name, result in results.items()}).to_text())
+        rich.print(compare({name: result.tests()[MODEL] for name, result in results.items()}))
 
 
 if __name__ == "__main__":
