@@ -1,6 +1,6 @@
 """Rating models on the same random splits, paired: RMSE over seeds, and whether each is below the first beyond noise.
 
-    python bench/rating_models.py CONFIG CONFIG… [--seeds 5] [--side test] [--set train.threads=1] [--out FILE]
+    python bench/rating_models.py CONFIG CONFIG… [--seeds 5] [--first-seed 0] [--side test] [--set train.threads=1] [--out FILE]
 
 Seed s is `split.seed` and, where there is training by gradients, `train.seed`. For test a model is fitted on train + validation, for as
 many epochs as were best on validation, as `train.refit` has it. Differences of squared errors are tested in two ways:
@@ -62,6 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("configs", nargs="+", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--side", choices=("validation", "test"), default="test")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--out", type=Path)
@@ -69,7 +70,7 @@ def main() -> None:
     rows, all_found = [], []
     for path in options.configs:
         found, epochs, began, dataset = [], [], time.process_time(), None
-        for seed in range(options.seeds):
+        for seed in range(options.first_seed, options.first_seed + options.seeds):
             config = read_config(path, [*options.set, f"split.seed={seed}"])
             config = replace(config, train=config.train.model_copy(update={"seed": seed}))
             dataset = dataset or load_parts(config)[0]
@@ -80,6 +81,7 @@ def main() -> None:
         row = {
             "config": path.name,
             "side": options.side,
+            "first_seed": options.first_seed,
             "rmse": float(np.mean(per_seed)),
             "sd": float(np.std(per_seed, ddof=1)),
             "per_seed": [round(value, 5) for value in per_seed],
