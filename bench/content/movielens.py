@@ -33,6 +33,12 @@ FITTED_POSTER: dict[str, Any] = SMALL_POSTER | {
     "settings": SMALL_POSTER["settings"]
     | {"tune": "last", "tuning": {"learning_rate": 3e-4, "steps": 150, "batch": 32, "checks": 5}}
 }
+COLUMNS = {
+    "people": ["director", "writer", "actors"],
+    "facts": ["genres", "year", "rated"],
+    "words": ["title", "plot"],
+}
+RIDGE: dict[str, Any] = {"name": "content_ridge", "regularization": 3.0}
 FUSIONS = ("concat", "outer", "gated", "attention")
 ALL = tuple(MODALITIES)
 SHOWN = ("ndcg@10", "recall@20")
@@ -41,7 +47,7 @@ PARTS = ("items/cold", "items/cold_among_cold", "items/warm_among_warm")
 
 def runs(model: dict[str, Any], train: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """By name: sections of each run."""
-    deep, ridge = {"model": model, "train": train}, {"model": {"name": "content_ridge"}}
+    deep = {"model": model, "train": train}
     found: dict[str, dict[str, Any]] = {"popularity": {"model": {"name": "popularity"}}}
     found |= {f"knn {name}": {"model": {"name": "content_knn"}, "content": told(name)} for name in ALL}
     found["knn poster, 160 pixels"] = {"model": {"name": "content_knn"}, "content": {"modalities": {"poster": SMALL_POSTER}}}
@@ -49,14 +55,20 @@ def runs(model: dict[str, Any], train: dict[str, Any]) -> dict[str, dict[str, An
         "model": {"name": "content_knn"},
         "content": {"modalities": {"poster": FITTED_POSTER}},
     }
-    found |= {f"ridge {name}": ridge | {"content": told(name)} for name in ALL}
-    found |= {"ridge all": ridge | {"content": told(*ALL)}, "ids": deep}
+    for name, columns in COLUMNS.items():
+        found[f"ridge {name}"] = {"model": RIDGE | {"columns": columns}}
+    for name in ("plot", "poster"):
+        found[f"ridge {name}, vectors"] = {"model": RIDGE, "content": told(name)}
+    every = RIDGE | {"columns": [one for columns in COLUMNS.values() for one in columns], "weights": {"plot_vector": 2.0}}
+    vectors = {"modalities": {"plot_vector": MODALITIES["plot"], "poster": MODALITIES["poster"]}}
+    found |= {"ridge all": {"model": every, "content": vectors}, "ids": deep}
     found |= {fusion: deep | {"content": told(*ALL) | {"fusion": fusion, "id_dropout": 0.5}} for fusion in FUSIONS}
     found["gated, pre-trained"] = deep | {"content": told(*ALL) | {"fusion": "gated", "id_dropout": 0.5, "pretrain_epochs": 3}}
     settings = {key: value for key, value in model.items() if key != "name"}
-    parts = [{"model": "content_ridge"}, {"model": model["name"], "settings": settings, "train": train}]
-    blend = {"model": {"name": "blend", "weights": "learned", "parts": parts}}
-    found["concat and ridge"] = blend | {"content": told(*ALL) | {"fusion": "concat", "id_dropout": 0.5}}
+    own = {key: value for key, value in every.items() if key != "name"}
+    parts = [{"model": "content_ridge", "settings": own}, {"model": model["name"], "settings": settings, "train": train}]
+    blend = {"name": "blend", "weights": "learned", "parts": parts}
+    found["concat and ridge"] = {"model": blend, "content": vectors | {"fusion": "concat", "id_dropout": 0.5}}
     return found
 
 

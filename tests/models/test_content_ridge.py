@@ -57,19 +57,33 @@ def test_the_score_of_a_cold_item_is_each_users_own_ridge_regression(interaction
     assert float(found) == pytest.approx(k[cold, warm] @ dual, rel=1e-3, abs=1e-5)
 
 
-def test_an_item_with_events_is_scored_as_if_it_had_none(interactions: Interactions) -> None:
+def test_left_out_an_item_with_events_is_scored_as_if_it_had_none(interactions: Interactions) -> None:
     item = FIRST + 3
     asked = Query.of(np.array([UNKNOWN]), Histories.of([[FIRST, FIRST + 7, FIRST + 8]]))
-    known, cold = model(interactions).score(asked)[0, item], model(without(interactions, item)).score(asked)[0, item]
+    known = model(interactions, leave_out=True).score(asked)[0, item]
+    cold = model(without(interactions, item)).score(asked)[0, item]
     torch.testing.assert_close(known, cold, rtol=1e-3, atol=1e-5)
 
 
 def test_what_it_cannot_use_is_said(interactions: Interactions) -> None:
+    told = ContentRidge(ContentRidge.Config.parse({"weights": {"sound": 1.0}}), FeatureSchema(USERS, ITEMS, contents().schema))
     with pytest.raises(ConfigError, match="weights of sound"):
-        model(interactions, weights={"sound": 1.0})
+        told.observe_catalogue(pa.table({}))
     plain = ContentRidge(ContentRidge.Config(), FeatureSchema(USERS, ITEMS))
     with pytest.raises(DataError, match="no columns"):
         plain.observe_catalogue(pa.table({}))
     plain.solve(interactions)
     asked = Query.of(np.array([UNKNOWN]), Histories.of([[FIRST]]))
     assert torch.equal(plain.score(asked)[0], plain.popularity)
+
+
+def test_a_column_is_a_kernel_of_its_own_beside_those_of_contents(interactions: Interactions) -> None:
+    catalogue = pa.table({"kind": (["tea", "cup"] * ITEMS)[: ITEMS - FIRST]})
+    told, settings = contents(), ContentRidge.Config.parse({"columns": ["kind"], "weights": {"kind": 3.0}})
+    made = ContentRidge(settings, FeatureSchema(USERS, ITEMS, told.schema))
+    made.observe_catalogue(catalogue)
+    made.observe_contents(told, interactions)
+    kinds, real = np.arange(ITEMS) % 2, np.arange(ITEMS) >= FIRST
+    expected = 3.0 * ((kinds[:, None] == kinds) & real & real[:, None]) + kernel({}) - 1
+    assert made._kernel is not None
+    np.testing.assert_allclose(made._kernel, expected, atol=1e-5)

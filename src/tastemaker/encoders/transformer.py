@@ -124,7 +124,7 @@ class Transformer(Encoder):
             order = torch.tensor([place for part, _ in parts for place in part]).argsort()
             return torch.cat([vectors for _, vectors in parts])[order.to(parts[0][1].device)]
 
-        rate = 5e-4 if config.tune == "lora" else 3e-5
+        rate = 1e-3 if config.tune == "lora" else 1e-4
         contents = np.concatenate([np.full(FIRST, -1), rows])
         self.tuned = tune(network, list(named.values()), encode, contents, train, config.tuning, progress, learning_rate=rate)
         share = self.tuned.trained / self.tuned.weights

@@ -26,12 +26,12 @@ from tastemaker.settings import Settings
 class ContentRidge(Model):
     """Kernel ridge regression of each user's 0/1 choices on the contents of the items (Saunders, Gammerman & Vovk 1998, eq. 9).
 
-    Two items are as like as the kernel k says: Σ_m w_m × the cosine of their vectors in modality m (`[content]`), or without contents the
-    cosine of their words and values as in `content_knn`, plus a constant, by which what much-chosen things have in common is learned too.
-    With P = (K + λI)⁻¹ over the items with an event, the score of a cold item c for the history x is x P k_c. That of an item j with
-    events leaves its own out, -Σ_{i≠j} x_i P_ij / P_jj: the same regression without item j (Rasmussen & Williams 2006, eq. 5.12), which is also the form of EASE
-    (Steck 2019) with a kernel of contents in the place of XᵀX. So the weight of an item in a history is the same for
-    all users, and one matrix of num_items² holds the model.
+    Two items are as like as the kernel k says: Σ w × the cosine of their words and values in a column of the catalogue (as in `content_knn`, a
+    kernel a column) or of their vectors in a modality (`[content]`), plus a constant, by which what much-chosen things have in common is learned too. With
+    P = (K + λI)⁻¹ over the items with an event, the score of item j for the history x is x P k_j. So the weight of an item in a history is
+    the same for all users, and one matrix of num_items² holds the model. As an item with events that the user has not met counts as a 0 that is known,
+    and a cold one as not known, cold items have the advantage. With `leave_out` an item with events is scored without its own 0, -Σ_{i≠j} x_i P_ij / P_jj
+    (Rasmussen & Williams 2006, eq. 5.12), which is the form of EASE (Steck 2019) with a kernel of contents in the place of XᵀX: fair, and cold items are found less.
 
     Beside neighbours (`content_knn`) it knows that ten likenesses to the same thing are one piece of evidence, and learns popularity from contents.
     A user with nothing gets the popularity order; the order of a history does not matter.
@@ -44,10 +44,11 @@ class ContentRidge(Model):
             1.0, gt=0, description="λ, where the kernel of an item with itself is about the sum of the weights"
         )
         constant: float = Field(1.0, ge=0, description="of the kernel: how much all items are alike")
-        weights: dict[str, float] = Field(default_factory=dict, description="w of modalities, by name; default: 1")
         columns: tuple[str, ...] = Field(
-            (), description="without contents: columns of the catalogue to compare by; default: all"
+            (), description="of the catalogue, a kernel each; default: all, or none where there are contents"
         )
+        weights: dict[str, float] = Field(default_factory=dict, description="w of columns and modalities, by name; default: 1")
+        leave_out: bool = Field(False, description="whether items with events are scored as if what is known of them were not")
 
     needs_catalogue = True
     solves = ("two_tastes",)
@@ -62,32 +63,29 @@ class ContentRidge(Model):
         self.register_data_buffer("weights", ndim=2)
         self.register_buffer("popularity", torch.zeros(schema.num_items))
         self._kernel: np.ndarray | None = None
-        known = [name for name, _ in schema.content.modalities] if schema.content else []
-        if strange := sorted(set(config.weights) - set(known)):
-            found = f"modalities {', '.join(known)}" if known else "no [content.modalities.NAME]"
-            raise ConfigError(
-                f"model.weights of {', '.join(strange)}, where there are {found}", hint="remove it from model.weights"
-            )
 
     @property
     def reads_contents(self) -> bool:
         return self.schema.content is not None
 
     def observe_catalogue(self, catalogue: pa.Table) -> None:
-        if self.schema.content is not None:
-            return
-        names = self.config.columns or tuple(catalogue.column_names)
-        if not catalogue.num_columns or not set(names) <= set(catalogue.column_names):
-            found = ", ".join(catalogue.column_names) or "no columns"
-            raise DataError(
-                f"a catalogue of {found}", expected=", ".join(names) or "columns", hint="[data] items = …, model.columns"
-            )
-        cells = Cells.of([{}] * FIRST + catalogue.select(names).to_pylist())
-        counts = cells.counts(cells.edges())
-        self._kernel = kernel_of_terms(weighed(counts, rarities(counts)))
+        told = [] if self.schema.content is None else [name for name, _ in self.schema.content.modalities]
+        names = self.config.columns or (() if told else tuple(catalogue.column_names))
+        if not (told or catalogue.num_columns) or not set(names) <= set(catalogue.column_names):
+            found, hint = ", ".join(catalogue.column_names) or "no columns", "[data] items = …, model.columns"
+            raise DataError(f"a catalogue of {found}", expected=", ".join(names) or "columns", hint=hint)
+        if strange := sorted(set(self.config.weights) - {*names, *told}):
+            raise ConfigError(f"model.weights of {', '.join(strange)}", expected=f"some of {', '.join((*names, *told))}")
+        for name in names:
+            cells = Cells.of([{}] * FIRST + catalogue.select([name]).to_pylist())
+            counts = cells.counts(cells.edges())
+            self._add(kernel_of_terms(weighed(counts, rarities(counts))) * np.float32(self.config.weights.get(name, 1.0)))
 
     def observe_contents(self, contents: ItemContents, interactions: Interactions) -> None:
-        self._kernel = kernel(contents, self.config.weights)
+        self._add(kernel(contents, self.config.weights))
+
+    def _add(self, kernel: np.ndarray) -> None:
+        self._kernel = kernel if self._kernel is None else self._kernel + kernel
 
     def solve(self, interactions: Interactions) -> None:
         """Solves for the weights; without catalogue and contents nothing is alike, and everybody gets the popularity order."""
@@ -105,9 +103,10 @@ class ContentRidge(Model):
         inverse = cast(np.ndarray, np.linalg.inv(inverse))
         found = np.zeros_like(whole)
         found[warm] = (inverse @ whole[warm]).astype(np.float32)
-        own = -inverse / np.diagonal(inverse)
-        own[np.diag_indices(len(warm))] = 0
-        found[np.ix_(warm, warm)] = own.astype(np.float32)
+        if self.config.leave_out:
+            own = -inverse / np.diagonal(inverse)
+            own[np.diag_indices(len(warm))] = 0
+            found[np.ix_(warm, warm)] = own.astype(np.float32)
         found[:, :FIRST] = 0
         self.weights = torch.from_numpy(found)
 

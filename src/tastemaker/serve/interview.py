@@ -1,12 +1,13 @@
 """Interview: what to ask a new user about, and what they said.
 
-Prototypes are learned from the model in use by the following thread, a second or so after each swap; until then, and without a model,
+Prototypes are learned from the model in use by a thread of its own, within seconds of each swap; until then, and without a model,
 people are asked about what is popular. Answers are events: a like of kind "like", anything else of a kind that counts as nothing done
 (`store.base.SILENT`). What a user did besides is an answer too: whoever bought an item likes it.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -50,12 +51,34 @@ class Interview:
         self._store, self._live, self._guard, self._masks = store, live, guard, masks
         self._shelves, self._settings, self._clock = shelves, settings, clock
         self._learned: tuple[Recommender, Prototypes] | None = None
+        self._tried: Recommender | None = None
+        self._thread: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """Has prototypes learned where the model in use is another than before, and does not wait for it."""
+        recommender = self._live.view.recommender
+        if recommender is None or self._tried is recommender or (self._thread is not None and self._thread.is_alive()):
+            return
+        self._thread = threading.Thread(target=self._learn, name="interview", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Waits for what is being learned, a while."""
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+
+    def _learn(self) -> None:
+        try:
+            self.prepare()
+        except Exception:  # people are then asked about what is popular
+            logger.exception("onboarding not prepared")
 
     def prepare(self) -> None:
-        """Learns prototypes where the model in use is another than before; for a thread that may wait a second."""
-        recommender, learned = self._live.view.recommender, self._learned
-        if recommender is None or (learned is not None and learned[0] is recommender):
+        """Learns prototypes where the model in use is another than before; takes seconds."""
+        recommender = self._live.view.recommender
+        if recommender is None or self._tried is recommender:
             return
+        self._tried = recommender
         histories = recommender.histories
         rows = np.flatnonzero(histories.lengths)
         rows = rows[rows >= FIRST]

@@ -38,7 +38,7 @@ class Live:
         """Reads the catalogue of the store; `start` follows its changes. `crowd` counts for rankers, whose products are of a `precision`."""
         self._store = store
         self._staging = Staging(crowd, self._is_lent, precision)
-        self._building = threading.Lock()
+        self._building, self._encoding = threading.Lock(), threading.Lock()
         self._stock, self._artifact = Stock.empty(), pa.table({})
         self._lent: dict[str, dict[str, Any]] = {}
         self._since, self._change = 0, 1
@@ -82,15 +82,16 @@ class Live:
 
     def encode(self) -> bool:
         """Encodes some of the items that were put or changed since the model was trained; whether others wait."""
-        with self._building:
-            work = self._contents.work(self.view)
-        if work is None:
-            return False
-        done = self._contents.done(work)  # takes as long as the encoders take: nobody is kept waiting meanwhile
-        with self._building:
-            if self._contents.keep(done):
-                self.view = self._introduced(replace(self.view, number=next(_numbers), _open=[]))
-            return self._contents.behind
+        with self._encoding:
+            with self._building:
+                work = self._contents.work(self.view)
+            if work is None:
+                return False
+            done = self._contents.done(work)  # takes as long as the encoders take: no writer is kept waiting meanwhile
+            with self._building:
+                if self._contents.keep(done):
+                    self.view = self._introduced(replace(self.view, number=next(_numbers), _open=[]))
+                return self._contents.behind
 
     def start(self, every_seconds: float) -> None:
         """Follows the changes of other processes from now on, and of this one as soon as `wake` is called."""

@@ -111,12 +111,13 @@ class Service(Keeper):
         self._warm, self._follow = False, follow
         self._live.each_round(self._shelves.refresh)
         self._live.each_round(self._count)
-        self._live.each_round(self._interview.prepare)
+        self._live.each_round(self._interview.begin)
 
     def close(self) -> None:
         """Keeps what waits to be kept and stops the threads; the store stays open."""
         self._live.close()
         self.recorder.close()
+        self._interview.close()
         self._shelves.close()
         self._guard.close()
 

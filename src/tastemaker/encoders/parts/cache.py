@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
+import uuid
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -132,9 +132,9 @@ def _write(place: Path, keys: list[bytes], values: np.ndarray) -> None:
             keys, values = list(whole), np.concatenate([more, values])[list(whole.values())]
         blob = save({"keys": np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY), "values": np.ascontiguousarray(values)})
         path = place / f"{hashlib.blake2b(blob, digest_size=KEY).hexdigest()}.safetensors"
-        with tempfile.NamedTemporaryFile(dir=place, suffix=".part", delete=False) as file:
-            file.write(blob)
-        os.replace(file.name, path)
+        part = place / f"{uuid.uuid4().hex}.part"
+        part.write_bytes(blob)
+        os.replace(part, path)
         if len(before) >= _MANY:
             for old in before:
                 if old != path:
