@@ -9,16 +9,13 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
-from tastemaker.models.base import Batch, Encoded, Query, RetrievalModel
-from tastemaker.nn.biases import Biases
+from tastemaker.models.parts.reviewed import ReviewModel
 from tastemaker.nn.documents import Side
 from tastemaker.nn.dropout import Dropout
-from tastemaker.nn.review_readers import DocumentSettings, ReviewReader
 
 
-class DeepCoNN(RetrievalModel):
+class DeepCoNN(ReviewModel):
     """Predicts μ + b_u + b_i + FM([x_u ; y_i]), x_u and y_i read by two parallel CNNs from a user's document and an item's.
 
     Zheng, Noroozi & Yu 2017, "Joint deep modeling of users and items using reviews for recommendation". A CNN over the words of a
@@ -36,17 +33,14 @@ class DeepCoNN(RetrievalModel):
     review like any other.
     """
 
-    class Config(DocumentSettings):
+    class Config(ReviewModel.Config):
         """Settings of `deepconn`."""
 
         dim: int = Field(16, gt=0, description="size of x_u and y_i")
         rank: int = Field(8, gt=0, description="size of the vectors v of the factorization machine")
         init: float = Field(0.03, gt=0, description="standard deviation of the first v")
         dropout: float = Field(0.3, ge=0, lt=1, description="of x_u and y_i")
-        user_regularization: float = Field(6.0, gt=0, description="ridge of the users' biases")
-        item_regularization: float = Field(10.0, gt=0, description="ridge of the items' biases")
 
-    learns_from = "pairs"
     train_defaults: ClassVar = {
         "loss": "squared_error",
         "optimizer": "adam",
@@ -55,51 +49,14 @@ class DeepCoNN(RetrievalModel):
         "schedule": "linear",
         "epochs": 20,
     }
-    needs_reviews = True
-
     config: Config
 
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
-        super().__init__(config, schema)
-        sizes = schema.num_users, schema.num_items
-        self.biases = Biases(*sizes, config.user_regularization, config.item_regularization)
-        self.reader = ReviewReader("cnn", config, *sizes)
+        super().__init__(config, schema, "cnn")
         self.layers = nn.ModuleDict({side: nn.Linear(config.text_dim, config.dim) for side in ("user", "item")})
         self.weight = nn.ParameterDict({side: torch.zeros(config.dim) for side in ("user", "item")})
         self.factors = nn.ParameterDict({side: config.init * torch.randn(config.dim, config.rank) for side in ("user", "item")})
         self.dropout = Dropout(config.dropout)
-        self._kept: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def observe(self, interactions: Interactions) -> None:
-        self.biases.observe(interactions)
-        self.reader.observe(interactions)
-        self.forget()
-
-    def forget(self) -> None:
-        self._kept = {}
-
-    def encode_batch(self, batch: Batch) -> Encoded:
-        users = batch.query.users if batch.rows is None else batch.query.users[batch.rows]
-        items = batch.targets
-        usual, bias = self.biases.apart(users, items, batch.values)
-        return Encoded(
-            self._of_users(usual, *self._side("user", users, items)),
-            items=self._of_items(bias, *self._side("item", items, users)),
-        )
-
-    def encode_user(self, query: Query) -> Tensor:
-        query = query.known()
-        usual = self.biases.of_users(query.users, query.rows, query.items, query.values)
-        return self._of_users(usual, *self._known("user", query.users))
-
-    def encode_item(self, codes: Tensor | None = None) -> Tensor:
-        codes = torch.arange(self.schema.num_items, device=self.biases.item.device) if codes is None else codes
-        flat = codes.flatten()
-        found = self._of_items(self.biases.item[flat], *self._known("item", flat))
-        return found.view(*codes.shape, found.shape[1])
-
-    def score_each(self, query: Query, items: Tensor, rows: Tensor | None = None, times: Tensor | None = None) -> Tensor:
-        return self.biases.within(super().score_each(query, items, rows, times))
 
     def _side(self, side: Side, codes: Tensor, apart_from: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Vᵀz, (n, rank), and w · z + Σ_{a<b} (v_a · v_b) z_a z_b, (n,), over the numbers of one side."""
@@ -110,21 +67,3 @@ class DeepCoNN(RetrievalModel):
         vectors = read @ factors
         within = (vectors.square().sum(1) - read.square() @ factors.square().sum(1)) / 2
         return vectors, read @ self.weight[side] + within
-
-    def _known(self, side: Side, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """As `_side`, with nothing left out; computed for all at once and kept until weights change."""
-        if self.training:
-            return self._side(side, codes)
-        if side not in self._kept:
-            size = self.schema.num_users if side == "user" else self.schema.num_items
-            self._kept[side] = self._side(side, torch.arange(size, device=codes.device))
-        vectors, alone = self._kept[side]
-        return vectors[codes], alone[codes]
-
-    @staticmethod
-    def _of_users(usual: Tensor, vectors: Tensor, alone: Tensor) -> Tensor:
-        return torch.cat([vectors, torch.stack([usual + alone, torch.ones_like(usual)], dim=1)], dim=1)
-
-    @staticmethod
-    def _of_items(bias: Tensor, vectors: Tensor, alone: Tensor) -> Tensor:
-        return torch.cat([vectors, torch.stack([torch.ones_like(bias), bias + alone], dim=1)], dim=1)

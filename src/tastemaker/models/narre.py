@@ -10,17 +10,14 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tastemaker.data.interactions import Interactions
 from tastemaker.data.schema import FeatureSchema
-from tastemaker.models.base import Batch, Encoded, Query, RetrievalModel
-from tastemaker.nn.biases import Biases
+from tastemaker.models.parts.reviewed import ReviewModel
 from tastemaker.nn.documents import Side
 from tastemaker.nn.dropout import Dropout
-from tastemaker.nn.review_readers import DocumentSettings, ReviewReader
 from tastemaker.nn.segments import softmax, weighted_sum
 
 
-class Narre(RetrievalModel):
+class Narre(ReviewModel):
     """Predicts μ + b_u + b_i + (q_u + X_u) · (p_i + Y_i) + v · O_u + w · O_i, from reviews weighed by attention.
 
     Chen, Zhang, Liu & Ma 2018, "Neural attentional rating regression with review-level explanations". A document is
@@ -41,7 +38,7 @@ class Narre(RetrievalModel):
     that training knows, the model reads its review like any other.
     """
 
-    class Config(DocumentSettings):
+    class Config(ReviewModel.Config):
         """Settings of `narre`."""
 
         reader: Literal["cnn", "bilstm", "frozen"] = Field("cnn", description="what reads a review")
@@ -50,10 +47,7 @@ class Narre(RetrievalModel):
         attention_dim: int = Field(16, gt=0, description="size of the layer that decides which reviews speak")
         init: float = Field(0.03, gt=0, description="standard deviation of the first vectors")
         dropout: float = Field(0.3, ge=0, lt=1, description="of documents")
-        user_regularization: float = Field(6.0, gt=0, description="ridge of the users' biases")
-        item_regularization: float = Field(10.0, gt=0, description="ridge of the items' biases")
 
-    learns_from = "pairs"
     train_defaults: ClassVar = {
         "loss": "squared_error",
         "optimizer": "adam",
@@ -62,49 +56,13 @@ class Narre(RetrievalModel):
         "schedule": "linear",
         "epochs": 20,
     }
-    needs_reviews = True
-
     config: Config
 
     def __init__(self, config: Config, schema: FeatureSchema) -> None:
-        super().__init__(config, schema)
+        super().__init__(config, schema, config.reader)
         sizes = schema.num_users, schema.num_items
-        self.biases = Biases(*sizes, config.user_regularization, config.item_regularization)
-        self.reader = ReviewReader(config.reader, config, *sizes)
         self.users = _Side(*sizes, config)
         self.items = _Side(*sizes[::-1], config)
-        self._kept: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def observe(self, interactions: Interactions) -> None:
-        self.biases.observe(interactions)
-        self.reader.observe(interactions)
-        self.forget()
-
-    def forget(self) -> None:
-        self._kept = {}
-
-    def encode_batch(self, batch: Batch) -> Encoded:
-        users = batch.query.users if batch.rows is None else batch.query.users[batch.rows]
-        items = batch.targets
-        usual, bias = self.biases.apart(users, items, batch.values)
-        return Encoded(
-            self._of_users(usual, *self._side("user", users, items)),
-            items=self._of_items(bias, *self._side("item", items, users)),
-        )
-
-    def encode_user(self, query: Query) -> Tensor:
-        query = query.known()
-        usual = self.biases.of_users(query.users, query.rows, query.items, query.values)
-        return self._of_users(usual, *self._known("user", query.users))
-
-    def encode_item(self, codes: Tensor | None = None) -> Tensor:
-        codes = torch.arange(self.schema.num_items, device=self.biases.item.device) if codes is None else codes
-        flat = codes.flatten()
-        found = self._of_items(self.biases.item[flat], *self._known("item", flat))
-        return found.view(*codes.shape, found.shape[1])
-
-    def score_each(self, query: Query, items: Tensor, rows: Tensor | None = None, times: Tensor | None = None) -> Tensor:
-        return self.biases.within(super().score_each(query, items, rows, times))
 
     @torch.no_grad()
     def speaking(self, side: Side, code: int) -> Speaking:
@@ -128,24 +86,6 @@ class Narre(RetrievalModel):
             codes, seen[codes] > 0, self.reader(side, reviews), self._partners(side, reviews), offsets
         )
         return found
-
-    def _known(self, side: Side, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """As `_side`, with nothing left out; computed for all at once and kept until weights change."""
-        if self.training:
-            return self._side(side, codes)
-        if side not in self._kept:
-            size = self.schema.num_users if side == "user" else self.schema.num_items
-            self._kept[side] = self._side(side, torch.arange(size, device=codes.device))
-        vectors, direct = self._kept[side]
-        return vectors[codes], direct[codes]
-
-    @staticmethod
-    def _of_users(usual: Tensor, vectors: Tensor, direct: Tensor) -> Tensor:
-        return torch.cat([vectors, torch.stack([usual + direct, torch.ones_like(usual)], dim=1)], dim=1)
-
-    @staticmethod
-    def _of_items(bias: Tensor, vectors: Tensor, direct: Tensor) -> Tensor:
-        return torch.cat([vectors, torch.stack([torch.ones_like(bias), bias + direct], dim=1)], dim=1)
 
 
 @dataclass(frozen=True, eq=False)
