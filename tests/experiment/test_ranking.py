@@ -167,7 +167,7 @@ def test_runs_of_rankers_are_compared_row_by_row_on_the_labels_they_share(tmp_pa
     scores = (one.predictions()["model/buy"].to_numpy(), both.predictions()["model/buy"].to_numpy())
     wanted = auc_difference(both.predictions()["label/1"].to_numpy(), *scores)
     assert (second.difference, second.p_value, second.p_holm) == (wanted.value, wanted.p_value, wanted.p_value)
-    assert "DeLong" in str(found.__rich__().caption)
+    assert "DeLong" in str(found.__rich__().renderables[0].caption)
     with pytest.raises(DataError, match="expected auc/click in every run"):
         compare_runs([one.folder, both.folder], ["auc/click"], ledger=ledger)
     other = rank_run(

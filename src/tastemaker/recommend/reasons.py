@@ -9,15 +9,15 @@ import numpy as np
 import torch
 
 from tastemaker.data.interactions import Histories
-from tastemaker.data.vocabulary import UNKNOWN
+from tastemaker.data.vocabulary import FIRST, UNKNOWN
 from tastemaker.models.base import Explains, Model, Query
 from tastemaker.recommend.candidates import Scorer
 
 NEWEST = 100
 """Distinct items of a history that attribution by deletion looks at, newest first: the price is a scoring for each."""
 
-_NOISE = 1e-5
-"""Differences of scores below this share of the score are rounding, not effects."""
+_NOISE, _FLOOR = 1e-5, 1e-6
+"""Differences of scores below this share of the score, or that of the largest score of the catalogue, are rounding, not effects."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,10 @@ def effects(
             return _summed(history.row(0), model.contributions(copies, codes).reshape(len(items), -1).T.cpu().numpy())
         sources, variants = _variants(history)
         scores = score(Query.of(np.full(len(variants), user), variants).to(device), codes).float().cpu().numpy()
+        all_codes = torch.arange(FIRST, model.schema.num_items, device=device)
+        largest = float(score(Query.of(np.array([user]), history).to(device), all_codes).abs().max())
     effect = scores[0] - scores[1:]
-    return sources, np.where(np.abs(effect) > _NOISE * np.abs(scores[0]), effect, 0)
+    return sources, np.where(np.abs(effect) > np.maximum(_NOISE * np.abs(scores[0]), _FLOOR * largest), effect, 0)
 
 
 def strongest(effect: np.ndarray, limit: int) -> list[tuple[int, float]]:
