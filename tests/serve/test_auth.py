@@ -63,7 +63,28 @@ def test_a_route_lets_in_who_holds_its_scope_and_nobody_else(
     assert without == refused["revoked"] == ask(server, route, {"authorization": "Bearer tm_made_up"}).status_code == 401
     let_in = {name for name, status in refused.items() if status not in (401, 403)}
     others = set(SCOPES) if route.scope == ANY else {route.scope, "admin"}
-    assert let_in == others | ({"browser"} if route.browser else set())
+    assert let_in == others | ({"browser"} if route.browser else set()) | ({"dashboard"} if route.dashboard else set())
+
+
+def test_what_may_be_looked_at_changes_nothing() -> None:
+    asking = {"/v1/recommendations", "/v1/sessions/recommendations", "/v1/recommendations:batch", "/v1/rank"}
+    asking |= {"/v1/items:complementary", "/v1/explain"}
+    assert {route.path for route in ROUTES if route.dashboard and route.writes} == asking
+    assert not any(route.dashboard for route in ROUTES if route.path.endswith("/export"))
+
+
+def test_who_may_only_look_leaves_no_answer_behind(server: Server, keys: dict[str, dict[str, str]]) -> None:
+    def kept(scope: str) -> bool:
+        answer = server.client.post("/v1/recommendations", json={"user_id": "u3"}, headers=keys[scope]).json()
+        server.service.recorder.flush()
+        return server.store.answer(answer["recommendation_id"]) is not None
+
+    assert kept("recommend") and not kept("dashboard")
+
+
+def test_a_key_can_ask_what_it_may_do(server: Server, keys: dict[str, dict[str, str]]) -> None:
+    me = server.client.get("/v1/me", headers=keys["dashboard"]).json()
+    assert me == {"key_id": keys["dashboard"]["key-id"], "scopes": ["dashboard"], "open": False}
 
 
 def test_only_health_and_the_page_without_data_need_no_key() -> None:

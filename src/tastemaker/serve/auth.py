@@ -20,7 +20,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tastemaker.errors import ConfigError, StoreError
 from tastemaker.log import logger
@@ -29,6 +29,9 @@ from tastemaker.serve.problems import Refused
 from tastemaker.serve.times import to_text
 from tastemaker.store.base import Key, Store
 
+if TYPE_CHECKING:
+    from tastemaker.serve.route import Route
+
 SCOPES = {
     "recommend": "ask for recommendations of every kind",
     "events:write": "send events",
@@ -36,6 +39,7 @@ SCOPES = {
     "models": "train, promote and roll back models; see jobs",
     "experiments": "reserved",
     "metrics": "read /metrics",
+    "dashboard": "look at everything the dashboard shows; change nothing",
     "admin": "everything, keys and the audit log included",
 }
 BROWSER_SCOPES = frozenset({"recommend", "events:write"})
@@ -58,6 +62,12 @@ class Principal:
     def may(self, scope: str) -> bool:
         """Whether a route of this scope may be used."""
         return scope == ANY or scope in self.scopes or "admin" in self.scopes
+
+    def may_use(self, route: Route) -> bool:
+        """Whether a route may be used: by its scope, or by looking at the dashboard where the route is open to that."""
+        if self.browser and not route.browser:
+            return False
+        return self.may(route.scope) or (route.dashboard and "dashboard" in self.scopes)
 
     @property
     def actor(self) -> str:

@@ -133,7 +133,7 @@ class Http:
         principal = self._keyring.principal(headers)
         if principal.key_id is None:
             self._check_open(headers, origin)
-        elif not principal.may(route.scope) or (principal.browser and not route.browser):
+        elif not principal.may_use(route):
             needed = "a key that is not for browsers" if principal.may(route.scope) else f"a key with the scope {route.scope}"
             raise Refused("a key that may not do this", expected=needed, code="forbidden", status=403)
         elif principal.browser and origin is not None and origin not in self._origins:

@@ -46,6 +46,8 @@ class Route:
     status: int = 200
     browser: bool = False
     """whether a browser key may use it: it must not tell of other users"""
+    dashboard: bool = False
+    """whether a key that may only look may use it too: it must change nothing for such a key"""
     rows: bool = False
     """whether the body may also be a stream of JSON lines"""
     media: str = "application/json"

@@ -265,3 +265,13 @@ class SlowRequests(Reply):
 
     threshold_ms: float
     requests: list[SlowRequest]
+
+
+class Me(Reply):
+    """Who asks, and what the key may do."""
+
+    key_id: str | None
+    """null while the service is open"""
+    scopes: list[str]
+    open: bool
+    """whether everybody may do everything, since there is no key yet"""

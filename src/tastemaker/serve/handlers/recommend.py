@@ -28,8 +28,8 @@ _HELD = 1024
 
 
 async def recommend(call: Call) -> Answer:
-    """For a user or a session; gathered with others into one forward pass."""
-    return await _answered(call, call.body, record=True)
+    """For a user or a session; gathered with others into one forward pass. Who may only look leaves no record."""
+    return await _answered(call, call.body, record=call.principal.may("recommend"))
 
 
 async def _answered(call: Call, request: Recommend, *, record: bool) -> Answer:
@@ -88,7 +88,9 @@ async def _continued(call: Call, limit: int | None, *, record: bool) -> Answer:
 
 async def batch(call: Call) -> Answers:
     """Several shelves of one page."""
-    return await _room(call, *call.body.requests).run(call.parts.service.batch, call.body)
+    return await _room(call, *call.body.requests).run(
+        partial(call.parts.service.batch, call.body, record=call.principal.may("recommend"))
+    )
 
 
 async def similar(call: Call) -> Answer:

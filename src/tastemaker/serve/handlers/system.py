@@ -7,7 +7,7 @@ from importlib import resources
 
 from tastemaker.serve import monitor
 from tastemaker.serve.call import Call, Raw
-from tastemaker.wire.control import Alive, Readiness, SlowRequests
+from tastemaker.wire.control import Alive, Me, Readiness, SlowRequests
 
 
 async def alive(call: Call) -> Alive:
@@ -20,6 +20,12 @@ async def ready(call: Call) -> Readiness | Raw:
     if call.parts.service.ready:
         return Readiness(status="ready")
     return Raw(b'{"status":"starting"}', "application/json", 503, {"retry-after": "1"})
+
+
+async def me(call: Call) -> Me:
+    """Who asks, and what that key may do."""
+    principal = call.principal
+    return Me(key_id=principal.key_id, scopes=sorted(principal.scopes), open=principal.key_id is None)
 
 
 async def metrics(call: Call) -> Raw:
