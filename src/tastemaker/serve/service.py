@@ -34,6 +34,7 @@ from tastemaker.serve.keeper import Keeper
 from tastemaker.serve.likeness import Likeness
 from tastemaker.serve.live import Live
 from tastemaker.serve.masks import Masks
+from tastemaker.serve.outcomes import Outcomes
 from tastemaker.serve.pages import Pages
 from tastemaker.serve.recorder import Recorder
 from tastemaker.serve.settings import ServeSettings
@@ -109,7 +110,10 @@ class Service(Keeper):
         self._likeness = Likeness(self._live, self._masks, self._shelves, store, self._guard, settings, clock)
         self._interview = Interview(store, self._live, self._guard, self._masks, self._shelves, settings, clock)
         self._warm, self._follow = False, follow
+        self.outcomes = Outcomes(store, clock, settings.purchase_kinds)
+        """what recommendations earned"""
         self._live.each_round(self._shelves.refresh)
+        self._live.each_round(self.outcomes.refresh)
         self._live.each_round(self._count)
         self._live.each_round(self._interview.begin)
 
@@ -316,6 +320,8 @@ class Service(Keeper):
         while self._live.encode():
             pass
         self._shelves.refresh()
+        while self.outcomes.refresh():
+            pass
         self._count()
         self._interview.prepare()
         return changed
