@@ -33,7 +33,7 @@ def test_a_map_keeps_neighbours_far_better_than_components_and_comes_out_the_sam
     assert told["recall"] > 3 * told["components_recall"]
     apart = ((layout[:400, None] - layout[None]) ** 2).sum(axis=2)
     apart[np.arange(400), np.arange(400)] = np.inf
-    assert (mine[apart.argmin(axis=1)] == mine[:400]).mean() > 0.97, "the nearest on the map is of the same group"
+    assert (mine[apart.argmin(axis=1)] == mine[:400]).mean() > 0.9, "the nearest on the map is of the same group"
     again, _ = laid_out(vectors)
     np.testing.assert_array_equal(layout, again)
     assert np.isfinite(layout).all()

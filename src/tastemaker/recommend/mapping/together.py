@@ -23,14 +23,17 @@ def vectors(items: np.ndarray, offsets: np.ndarray, size: int, rng: np.random.Ge
     of_users, of_items = (np.asarray(met.sum(axis=axis), np.float32).ravel() for axis in (1, 0))
     left, right = (sp.diags_array(_root(sums)) for sums in (of_users, of_items))
     scaled = sp.csr_array(left @ met @ right)
-    width = min(DIM + 1 + _MORE, *scaled.shape)
+    common = np.sqrt(of_items) / max(float(np.sqrt(of_items.sum())), 1e-12)  # the first one
+    width = min(DIM + _MORE, *scaled.shape)
     basis = rng.normal(size=(size, width)).astype(np.float32)
     for _ in range(_ROUNDS):
+        basis -= np.outer(common, common @ basis)
         basis, _ = np.linalg.qr(scaled.T @ (scaled @ basis))
+    basis -= np.outer(common, common @ basis)
     small = scaled @ basis
     _, strengths, turned = np.linalg.svd((small.T @ small).astype(np.float64))
     found = (basis @ turned.T.astype(np.float32)) * strengths.astype(np.float32)  # s², as who met items by way of others counts
-    found = found[:, 1 : DIM + 1] * _root(of_items)[:, None]
+    found = found[:, :DIM] * _root(of_items)[:, None]
     lengths = np.linalg.norm(found, axis=1, keepdims=True)
     return np.where(lengths > 1e-9, found / np.maximum(lengths, 1e-9), 0).astype(np.float32)
 
