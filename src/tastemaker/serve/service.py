@@ -10,6 +10,7 @@
 | summary, tags, and what a language model does to lists | `voice.py` |
 | feedback | `keeper.py`, `intake.py` |
 | items and users | `keeper.py`, `catalogue.py`, `live.py` |
+| finding items, their pages | `browse/` |
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from tastemaker.errors import RequestError
 from tastemaker.recommend.language import Language
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.serve.asks import Ask
+from tastemaker.serve.browse.finder import Finder
+from tastemaker.serve.browse.profile import profile
+from tastemaker.serve.browse.survey import Surveys
 from tastemaker.serve.crowd import Crowd
 from tastemaker.serve.desk import Desk, Ranked
 from tastemaker.serve.envelope import Envelopes
@@ -59,6 +63,7 @@ from tastemaker.wire.bodies import (
     Tags,
     Trace,
 )
+from tastemaker.wire.browse import ItemProfile
 
 
 def wall_clock() -> int:
@@ -109,6 +114,9 @@ class Service(Keeper):
         )
         self._likeness = Likeness(self._live, self._masks, self._shelves, store, self._guard, settings, clock)
         self._interview = Interview(store, self._live, self._guard, self._masks, self._shelves, settings, clock)
+        self.finder = Finder(
+            self._live, Surveys(self._shelves, lambda view: None, clock), clock, settings.popular_days * 86_400
+        )
         self._warm, self._follow = False, follow
         self.outcomes = Outcomes(store, clock, settings.purchase_kinds)
         """what recommendations earned"""
@@ -120,6 +128,7 @@ class Service(Keeper):
     def close(self) -> None:
         """Keeps what waits to be kept and stops the threads; the store stays open."""
         self._live.close()
+        self.finder.close()
         self.recorder.close()
         self._interview.close()
         self._shelves.close()
@@ -255,6 +264,10 @@ class Service(Keeper):
     def audience(self, item_id: str, limit: int = 10) -> SimilarUsers:
         """Users who have not met the item and would like it most, among those who met items like it of late."""
         return self._likeness.audience(item_id, limit)
+
+    def profile(self, item_id: str) -> ItemProfile:
+        """What is known of an item. Raises RequestError (404) where that is nothing."""
+        return profile(self.finder, self.store, checked(item_id, "item_id"), self._clock())
 
     def complementary(self, body: Complementary) -> Answer:
         """What goes with a basket: met by the same users (source "co_occurrence"), then what is like it."""
