@@ -36,6 +36,7 @@ from tastemaker.serve.live import Live
 from tastemaker.serve.masks import Masks
 from tastemaker.serve.pages import Pages
 from tastemaker.serve.recorder import Recorder
+from tastemaker.serve.scenarios import Scenarios
 from tastemaker.serve.settings import ServeSettings
 from tastemaker.serve.shelves import Shelves
 from tastemaker.serve.view import View
@@ -103,8 +104,18 @@ class Service(Keeper):
         self.recorder = Recorder(store, queue=settings.recorder_queue, group=settings.recorder_group)
         self._envelopes = Envelopes(self._pages, self.recorder)
         self._voice = Voice(language)
+        self.scenarios = Scenarios(store)
         self._desk = Desk(
-            store, self._live, self._guard, self._masks, self._shelves, self._envelopes, settings, clock, self._voice
+            store,
+            self._live,
+            self._guard,
+            self._masks,
+            self._shelves,
+            self._envelopes,
+            settings,
+            clock,
+            self._voice,
+            self.scenarios,
         )
         self._likeness = Likeness(self._live, self._masks, self._shelves, store, self._guard, settings, clock)
         self._interview = Interview(store, self._live, self._guard, self._masks, self._shelves, settings, clock)
@@ -116,6 +127,7 @@ class Service(Keeper):
     def close(self) -> None:
         """Keeps what waits to be kept and stops the threads; the store stays open."""
         self._live.close()
+        self.scenarios.close()
         self.recorder.close()
         self._interview.close()
         self._shelves.close()
@@ -162,6 +174,7 @@ class Service(Keeper):
         if self._follow:  # not before: what is made of the catalogue in the background takes turns with whoever loads the model
             self._follow = False
             self._live.start(self.settings.refresh_seconds)
+            self.scenarios.start()
 
     def watch_stages(self, watch: Callable[[str, float], object]) -> None:
         """Has `watch` told what each stage of a batch of lists took, in seconds: filter, history, score, language, rerank, explain, record."""
@@ -310,7 +323,7 @@ class Service(Keeper):
         return self._voice.tags(self._likeness.known(view, item_id), view)
 
     def refresh(self) -> bool:
-        """Does now what the following thread does every `refresh_seconds`; whether the catalogue had changed."""
+        """Does now what the following threads do every second; whether the catalogue or a scenario had changed."""
         changed = self._live.refresh()
         self._live.acquaint()
         while self._live.encode():
@@ -318,7 +331,7 @@ class Service(Keeper):
         self._shelves.refresh()
         self._count()
         self._interview.prepare()
-        return changed
+        return self.scenarios.refresh() or changed
 
     def _count(self) -> None:
         """Has what rankers want to know of the hour before counted, if it is not."""
