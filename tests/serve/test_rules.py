@@ -181,7 +181,9 @@ def test_a_default_that_is_asked_for_is_not_overruled():
 
 def test_each_filter_reads_its_own_parameters(world):
     service, store = world
-    publish(service, store, Rules(filter="price >= $at", parameters={"at": 20}, boosts=[Boost(filter="price = $at", weight=500)]))
+    publish(
+        service, store, Rules(filter="price >= $at", parameters={"at": 20}, boosts=[Boost(filter="price = $at", weight=500)])
+    )
     (answer,) = service.recommend(
         [Recommend(user_id="u", scenario="home", filter="price <= $at", parameters={"at": 24}, limit=38)], record=False
     )

@@ -25,7 +25,7 @@ from tastemaker.wire.bodies import (
     Rotation,
     SessionEvent,
 )
-from tastemaker.wire.scenarios import Rules
+from tastemaker.wire.scenarios import PreviewBody, Rules
 
 ITEMS = items(38)
 
@@ -186,7 +186,9 @@ def test_explain_says_which_rules_are_the_scenarios(world):
     assert all(told[name].endswith(", by scenario home version 1") for name in ("diversity", "max_per", "rotation"))
     assert steps("item 8")["seen"] == "excluded by scenario home version 1"
     assert steps("item 20")["pins"] == "pinned at rank 2 by scenario home version 1"
-    own = steps("item 7", filter="price > 1", diversity=0.2, exclude_item_ids=["item 9"], pins=[Pin(item_id="item 7", position=1)])
+    own = steps(
+        "item 7", filter="price > 1", diversity=0.2, exclude_item_ids=["item 9"], pins=[Pin(item_id="item 7", position=1)]
+    )
     assert own["filter"] == "matches the filter of scenario home version 1; matches the filter"
     assert not own["diversity"].endswith("version 1") and own["pins"] == "pinned at rank 1"
     assert steps("item 9", exclude_item_ids=["item 9"])["seen"] == "excluded by the request"
@@ -208,7 +210,11 @@ def test_objectives_of_a_ranker_go_on_by_the_name_of_the_scenario(tmp_path, monk
 def test_a_scenario_costs_a_request_nothing_that_can_be_measured(world, monkeypatch):
     """No question to the store; and no more than 20 µs for putting the rules into a request."""
     service, store = world
-    publish(service, store, Rules(filter="price < 35", boosts=[Boost(filter="price > 5", weight=2)], pins=[Pin(item_id="item 20", position=2)]))
+    publish(
+        service,
+        store,
+        Rules(filter="price < 35", boosts=[Boost(filter="price > 5", weight=2)], pins=[Pin(item_id="item 20", position=2)]),
+    )
     desk = service._desk
     from tastemaker.serve.asks import Ask
 
@@ -228,3 +234,37 @@ def test_a_scenario_costs_a_request_nothing_that_can_be_measured(world, monkeypa
         return min(took)
 
     assert each(bare) < 20e-6 and each(named) < 20e-6, (each(bare), each(named))
+
+
+def test_two_stages_are_previewed_and_drawn_as_they_run(tmp_path, monkeypatch):
+    with opened(tmp_path, shops.shop(), retrieval_budget_ms=60_000) as (service, _store, _clock):
+        predictor = service.view.stages.predictor
+        monkeypatch.setattr(predictor, "objectives", {"plain": Objective.of("chosen=1"), "sale": Objective.of("chosen=2")})
+        for user in range(5):
+            did(service, shops.user(user), shops.item(user))
+        rules = Rules(boosts=[Boost(filter="item_id = 'item 40'", weight=1000)], exclude_item_ids=["item 3"])
+        told = service.preview("sale", rules, PreviewBody(user_ids=[shops.user(n) for n in range(5)], limit=6))
+        assert told.totals.changed > 0 and told.totals.score_given_up is not None
+        for one in told.users:
+            raised = [item for item in one.after if item.item_id == "item 40"]
+            assert all(item.by in ("boost", "") for item in raised) and "item 3" not in [item.item_id for item in one.after]
+            (plain,) = service.recommend([Recommend(user_id=one.user_id, scenario="sale", limit=6, include=["score"])])
+            assert [item.item_id for item in one.before] == ids(plain)
+            assert [item.score for item in one.before] == pytest.approx([shelf.score for shelf in plain.items], abs=1e-5)
+        stages = {stage.name: stage for stage in service.pipeline("sale", {"rank": (0.5, 10)}).stages}
+        assert list(stages)[:6] == ["sources", "availability", "filter", "seen", "ranker", "boosts"]
+        assert [part.title for part in stages["sources"].parts] == ["item_knn", "popularity"]
+        assert stages["ranker"].settings["objective"] == "sale" and stages["ranker"].by_scenario
+        assert [(one.stage, one.mean_ms, one.batches) for one in stages["ranker"].measured] == [("rank", 50.0, 10)]
+        assert service.pipeline(None, {}).stages[4].settings["objective"] == "plain"
+
+
+def test_without_a_model_lists_are_popular_ones_and_a_preview_has_no_scores(tmp_path):
+    with opened(tmp_path) as (service, _store, _clock):
+        did(service, "u", "item 1", "item 2")
+        did(service, "v", "item 1", "item 3")
+        service.refresh()
+        told = service.preview("home", Rules(exclude_item_ids=["item 3"]), PreviewBody(users=2))
+        assert told.model is None and told.totals.score_given_up is None and [one.user_id for one in told.users] == ["u", "v"]
+        assert [item.by for item in told.users[0].before] == ["excluded"]
+        assert service.pipeline(None, {}).kind == "none"

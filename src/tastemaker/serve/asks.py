@@ -138,9 +138,7 @@ class Row:
         self.warn(warning)
 
 
-def row_of(
-    ask: Ask, request: Settled, view: View, masks: Masks, settings: ServeSettings, now: int, started: float
-) -> Row:
+def row_of(ask: Ask, request: Settled, view: View, masks: Masks, settings: ServeSettings, now: int, started: float) -> Row:
     """The request, settled already, checked and put into codes.
 
     Raises:

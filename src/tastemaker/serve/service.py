@@ -8,6 +8,7 @@
 | explain | `explain.py` |
 | onboarding, answer_onboarding | `interview.py` |
 | summary, tags, and what a language model does to lists | `voice.py` |
+| scenarios: check_rules, preview, pipeline | `scenarios.py` (in force), `rules.py` (merged), `rule_checks.py`, `preview.py`, `pipeline.py` |
 | feedback | `keeper.py`, `intake.py` |
 | items and users | `keeper.py`, `catalogue.py`, `live.py` |
 """
@@ -15,7 +16,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -35,7 +36,10 @@ from tastemaker.serve.likeness import Likeness
 from tastemaker.serve.live import Live
 from tastemaker.serve.masks import Masks
 from tastemaker.serve.pages import Pages
+from tastemaker.serve.pipeline import pipeline
+from tastemaker.serve.preview import preview
 from tastemaker.serve.recorder import Recorder
+from tastemaker.serve.rule_checks import check
 from tastemaker.serve.scenarios import Scenarios
 from tastemaker.serve.settings import ServeSettings
 from tastemaker.serve.shelves import Shelves
@@ -59,6 +63,7 @@ from tastemaker.wire.bodies import (
     Tags,
     Trace,
 )
+from tastemaker.wire.scenarios import Checked, PipelineReply, PreviewBody, PreviewReply, Rules
 
 
 def wall_clock() -> int:
@@ -302,6 +307,22 @@ class Service(Keeper):
     def explain(self, body: Explain) -> Trace:
         """Why an item is, or is not, on a user's list: its way through every stage."""
         return explain(body, self._desk, self._live.view, self._clock())
+
+    # scenarios
+    def check_rules(self, rules: Rules) -> Checked:
+        """How rules stand with the catalogue. Raises RequestError where one cannot hold."""
+        return check(rules, self._desk, self._live.view, self._clock())
+
+    def preview(self, name: str, rules: Rules, body: PreviewBody) -> PreviewReply:
+        """What rules would change of the lists of some users; nothing is kept."""
+        view, now = self._live.view, self._clock()
+        return preview(name, self.scenarios.get(name), rules, body, self._desk, view, self.store, now)
+
+    def pipeline(self, scenario: str | None, times: Mapping[str, tuple[float, int]]) -> PipelineReply:
+        """The stages of a list under a scenario; `times` are the seconds that each took, and in how many batches."""
+        in_force = None if scenario is None else self.scenarios.get(scenario)
+        words = None if self.language is None else f"a language model ({self.language.settings.kind})"
+        return pipeline(scenario, in_force, self._desk, self._live.view, self.settings, times, self._clock(), words)
 
     # words
     @property

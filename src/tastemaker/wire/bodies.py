@@ -255,7 +255,7 @@ class Recommend(Body):
     """0 unless given here or by the scenario"""
     max_per: dict[str, Annotated[int, Meta(ge=1)]] = {}
     """at most so many items with the same value of a property ("category" means `categories`)"""
-    rotation: Rotation | None | UnsetType = UNSET
+    rotation: Rotation | UnsetType | None = UNSET
     """none unless given here or by the scenario; null: none"""
     exploration: Share | None = None
     """reserved"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta
 
 from tastemaker.wire.bodies import Body, Boost, Filter, Id, Limit, ModelName, Pin, Properties, Reply, Rotation, SeenRule, Share
@@ -19,17 +20,17 @@ class Rules(Body):
     """for people"""
     filter: Filter | None = None
     """what may be shown"""
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = msgspec.field(default_factory=dict)
     """values of `$name` in the filters of these rules; those of a request are not read by them"""
     strict_filter: bool = True
     """False: where the filter leaves too few, the list is filled up without it, with a warning"""
-    boosts: Annotated[list[Boost], Meta(max_length=32)] = []
-    pins: Annotated[list[Pin], Meta(max_length=100)] = []
-    exclude_item_ids: Annotated[list[Id], Meta(max_length=1000)] = []
+    boosts: Annotated[list[Boost], Meta(max_length=32)] = msgspec.field(default_factory=list)
+    pins: Annotated[list[Pin], Meta(max_length=100)] = msgspec.field(default_factory=list)
+    exclude_item_ids: Annotated[list[Id], Meta(max_length=1000)] = msgspec.field(default_factory=list)
     exclude_seen: bool | SeenRule | None = None
     diversity: Share | None = None
     """0…1"""
-    max_per: dict[str, Annotated[int, Meta(ge=1)]] = {}
+    max_per: dict[str, Annotated[int, Meta(ge=1)]] = msgspec.field(default_factory=dict)
     """at most so many items with the same value of a property"""
     rotation: Rotation | None = None
     limit: Limit | None = None
@@ -56,7 +57,7 @@ class PreviewBody(Body):
 
     rules: Rules | None = None
     """null: the draft that is saved"""
-    user_ids: Annotated[list[Id], Meta(max_length=50)] = []
+    user_ids: Annotated[list[Id], Meta(max_length=50)] = msgspec.field(default_factory=list)
     """none: users drawn from those the model knows"""
     users: Annotated[int, Meta(ge=1, le=50)] = 12
     """how many to draw"""
