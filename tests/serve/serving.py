@@ -44,6 +44,13 @@ class Server:
         self.store.add_key(key)
         return {"authorization": f"Bearer {secret}", "key-id": key.key_id}
 
+    def begin(self, verb: str, path: str, **options: Any) -> httpx.Response:
+        """The answer to a request; of one that goes on without end, its head alone."""
+        with self.client.stream(verb, path, **options) as answer:
+            if not answer.headers.get("content-type", "").startswith("text/event-stream"):
+                answer.read()
+            return answer
+
     def raw(self, request: bytes) -> bytes:
         """What comes back for these bytes, until the server closes or falls silent."""
         host, port = self.url.removeprefix("http://").split(":")
@@ -95,6 +102,7 @@ def running(service: Service, store: Store, **options: Any) -> Iterator[str]:
             application = app(service, Batcher(service), store, **options)
             config = uvicorn.Config(application, log_level="error", http=behind(application.state.door), lifespan="on")
             server = uvicorn.Server(config)
+            application.state.broadcast.closing = lambda: server.should_exit
             server.install_signal_handlers = lambda: None
             started.set()
             await server.serve(sockets=[listening])

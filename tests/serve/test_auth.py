@@ -46,9 +46,7 @@ def ask(server: Server, route: Route, headers: dict[str, str] | None) -> httpx.R
     for name in route.ids:
         path = path.replace(f"{{{name}}}", "anon:nothing")
     content = None if route.body is None else b"[]"
-    return server.client.request(
-        route.method, path, content=content, headers={**(headers or {}), "content-type": "application/json"}
-    )
+    return server.begin(route.method, path, content=content, headers={**(headers or {}), "content-type": "application/json"})
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")

@@ -13,10 +13,12 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
+from tastemaker.dashboard.files import Files
 from tastemaker.log import logger
-from tastemaker.serve import openapi
+from tastemaker.serve import openapi, topics
 from tastemaker.serve.auth import Keyring
 from tastemaker.serve.batcher import Batcher
+from tastemaker.serve.broadcast import Broadcast
 from tastemaker.serve.call import Parts
 from tastemaker.serve.door import Door
 from tastemaker.serve.http import Http, HttpSettings
@@ -66,6 +68,7 @@ def app(
     settings = settings or HttpSettings.parse({})
     table, patience, budget = Table(routes), _PATIENCE_SECONDS, settings.store_seconds
     speakers = 1 if service.language is None else service.language.settings.in_flight
+    reads = Threads("read", workers=8, waiting=256, patience_seconds=patience, budget_seconds=budget)
     parts = Parts(
         service=service,
         batcher=batcher,
@@ -74,11 +77,12 @@ def app(
         keyring=Keyring(store),
         monitor=monitor or Monitor(log=None),
         lists=Threads("list", workers=4, waiting=256),
-        reads=Threads("read", workers=8, waiting=256, patience_seconds=patience, budget_seconds=budget),
+        reads=reads,
         writes=Threads("write", workers=32, waiting=256, patience_seconds=patience, budget_seconds=budget),
         words=Threads("words", workers=2 * speakers, waiting=64, patience_seconds=service.settings.patience_ms / 1000),
         control=Threads("control", workers=1, waiting=2),
         table=table,
+        broadcast=Broadcast(reads),
         document=msgspec.json.encode(openapi.document(table.routes)),
     )
     for name, threads in (
@@ -96,6 +100,7 @@ def app(
     service.watch_skips(parts.monitor.skipped)
     if service.language is not None:
         parts.monitor.watch_language(service.language.tally)
+    parts.broadcast.carry(topics.of(parts))
     door = Door(table, {"recommend": lambda: batcher.full, "writes": lambda: parts.writes.full}, parts.monitor)
     http = Http(parts, settings, door, spans)
 
@@ -118,10 +123,11 @@ def app(
             if spans is not None:
                 spans.close()
 
-    application = _Application(http, routes=[*mounts], lifespan=lifespan)
+    page = [*Files(settings.image_origins).routes] if settings.dashboard else []
+    application = _Application(http, routes=[*mounts, *page], lifespan=lifespan)
     application.router.default = http  # a mount at "/" would not match a path that holds a newline
     application.router.redirect_slashes = False
-    application.state.door = door
+    application.state.door, application.state.broadcast = door, parts.broadcast
     return application
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from tastemaker.serve.limits import Threads
 
 if TYPE_CHECKING:
     from tastemaker.serve.batcher import Batcher
+    from tastemaker.serve.broadcast import Broadcast
     from tastemaker.serve.monitor import Monitor
     from tastemaker.serve.registry import Registry
     from tastemaker.serve.route import Table
@@ -39,6 +40,8 @@ class Parts:
     control: Threads
     """for what takes seconds: promoting judges a model"""
     table: Table
+    broadcast: Broadcast
+    """what is told as it changes"""
     document: bytes = b""
     """the OpenAPI document"""
     listed: dict[tuple[Any, ...], tuple[float, Answer]] = field(default_factory=dict)
@@ -71,3 +74,10 @@ class Raw:
     media: str
     status: int = 200
     headers: Mapping[str, str] | None = None
+
+
+@dataclass(slots=True)
+class Stream:
+    """An answer that goes on until the reader leaves: server-sent events, each a name and a struct; None where there is none at the moment."""
+
+    source: AsyncGenerator[tuple[str, Any] | None]

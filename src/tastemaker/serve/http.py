@@ -11,6 +11,7 @@ Nothing in here blocks: what computes or waits runs in the batcher's thread or i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import os
 import re
@@ -28,7 +29,7 @@ from tastemaker.log import logger
 from tastemaker.serve import body as bodies
 from tastemaker.serve import browser, query
 from tastemaker.serve.auth import PUBLIC, Principal
-from tastemaker.serve.call import Call, Parts, Raw
+from tastemaker.serve.call import Call, Parts, Raw, Stream
 from tastemaker.serve.door import Door
 from tastemaker.serve.limits import Buckets
 from tastemaker.serve.monitor import Seen
@@ -44,6 +45,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _LOOPBACK = re.compile(rb"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.I)
+_SILENCE_SECONDS = 10.0
+"""After so long without news a stream gets a sign of life, by which proxies and readers know that it goes on."""
 _ALLOWED_HEADERS = b"authorization, content-encoding, content-type, x-api-key, x-request-id, x-user-token"
 
 
@@ -59,6 +62,10 @@ class HttpSettings(Settings):
     rate_limit: float | None = Field(None, gt=0, description="requests a second of each key")
     origins: tuple[str, ...] = Field((), description="origins of pages that may use browser keys, such as https://shop.example")
     compress_bytes: int = Field(1400, ge=0, description="answers from this size on are packed for clients that take gzip")
+    dashboard: bool = Field(True, description="serve the dashboard at /")
+    image_origins: tuple[str, ...] = Field(
+        (), description="origins of item images that the dashboard may show, such as https://img.shop.example; its own always"
+    )
     local_only: bool = Field(True, description="while open, answer only to names of this machine (against rebinding of names)")
 
 
@@ -88,6 +95,7 @@ class Http:
         method = scope["method"]
         seen = Seen(request_id, method if method in _METHODS else "other", "none", started=started)
         more: dict[str, str] = {}
+        content: bytes | Stream
         try:
             async with asyncio.timeout(self._settings.timeout_seconds):
                 status, content, media = await self._answer(scope, headers, receive, seen, more)
@@ -97,12 +105,15 @@ class Http:
         except Exception as error:
             status, content, media = self._problem(error, seen, more)
         seen.handled = seen.handled or perf_counter()
+        if isinstance(content, Stream):
+            await self._stream(receive, send, headers, seen, content, more)
+            return
         await self._send(send, headers, seen, status, content, media, more)
         self._over(seen, headers)
 
     async def _answer(
         self, scope: Scope, headers: dict[bytes, bytes], receive: bodies.Receive, seen: Seen, more: dict[str, str]
-    ) -> tuple[int, bytes, bytes]:
+    ) -> tuple[int, bytes | Stream, bytes]:
         raw_path = scope["raw_path"]
         origin = headers.get(b"origin")
         if origin is not None and origin in self._origins:
@@ -160,7 +171,7 @@ class Http:
         receive: bodies.Receive,
         seen: Seen,
         more: dict[str, str],
-    ) -> tuple[int, bytes, bytes]:
+    ) -> tuple[int, bytes | Stream, bytes]:
         if len(scope["query_string"]) > query.MAX_BYTES:
             raise Refused("an address that is too long", code="too_long", status=414)
         asked = self._queries[id(route)](scope["query_string"])
@@ -183,6 +194,8 @@ class Http:
         if type(result) is Raw:
             more.update(result.headers or {})
             return result.status, result.content, result.media.encode()
+        if type(result) is Stream:
+            return route.status, result, b"text/event-stream; charset=utf-8"
         self._count(result)
         content = b"" if result is None else self._encode(result)
         return route.status, content, b"application/json"
@@ -260,11 +273,61 @@ class Http:
         await send({"type": "http.response.start", "status": status, "headers": out})
         await send({"type": "http.response.body", "body": b"" if seen.method == "HEAD" else content})
 
+    async def _stream(
+        self,
+        receive: bodies.Receive,
+        send: Send,
+        headers: Mapping[bytes, bytes],
+        seen: Seen,
+        stream: Stream,
+        more: dict[str, str],
+    ) -> None:
+        """Sends events until they end or the reader leaves; the request counts as over when they begin."""
+        out = [
+            (b"x-request-id", seen.request_id.encode()),
+            (b"x-content-type-options", b"nosniff"),
+            (b"cache-control", b"no-store"),
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            *((name.encode(), value.encode("latin-1")) for name, value in more.items()),
+        ]
+        seen.status = 200
+        await send({"type": "http.response.start", "status": 200, "headers": out})
+        self._over(seen, headers)
+        if seen.method == "HEAD":
+            await send({"type": "http.response.body", "body": b""})
+            return
+        gone, spoken = asyncio.create_task(_left(receive)), perf_counter()
+        try:
+            async with contextlib.aclosing(stream.source) as events:
+                async for event in events:
+                    if gone.done():
+                        return
+                    if event is not None:
+                        content = self._event(*event)
+                    elif perf_counter() - spoken > _SILENCE_SECONDS:
+                        content = b": still here\n\n"
+                    else:
+                        continue
+                    spoken = perf_counter()
+                    await send({"type": "http.response.body", "body": content, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            gone.cancel()
+
+    def _event(self, name: str, value: Any) -> bytes:
+        return b"event: %s\ndata: %s\n\n" % (name.encode(), self._encode(value))
+
     def _over(self, seen: Seen, headers: Mapping[bytes, bytes]) -> None:
         seen.written = perf_counter()
         self._monitor.request(seen)
         if self._spans is not None:
             self._spans.request(seen, headers, time.time_ns())
+
+
+async def _left(receive: bodies.Receive) -> None:
+    """Ends when the reader has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _body_reader(route: Route) -> Callable[[bytes], Any]:

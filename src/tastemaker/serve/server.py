@@ -142,6 +142,7 @@ def serve(plan: Plan, on_address: Callable[[str, bool], None], on_ready: Callabl
             spans=Spans() if plan.telemetry else None,
         )
         server = uvicorn.Server(_config(application))
+        application.state.broadcast.closing = lambda: server.should_exit
         failed: list[BaseException] = []
 
         def bring_up() -> None:

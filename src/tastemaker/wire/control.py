@@ -96,6 +96,13 @@ class PopularQuery(SimilarQuery):
     category: Annotated[str, Meta(max_length=256)] | None = None
 
 
+class LiveQuery(Body):
+    """What to be told of, as it changes."""
+
+    topics: Annotated[list[Name], Meta(max_length=16)] = msgspec.field(default_factory=list)
+    """joined by commas; none: all"""
+
+
 class JobsQuery(Body):
     """Newest jobs."""
 
@@ -275,3 +282,15 @@ class Me(Reply):
     scopes: list[str]
     open: bool
     """whether everybody may do everything, since there is no key yet"""
+
+
+class ModelInUse(Reply):
+    """What answers at the moment."""
+
+    ready: bool
+    """whether it is verified and warmed up"""
+    name: str | None
+    """null: lists for everybody alone"""
+    version: int | None
+    """0: an artifact that was given by hand"""
+    created: str | None

@@ -6,7 +6,7 @@ from functools import cache
 from importlib import resources
 
 from tastemaker.serve import monitor
-from tastemaker.serve.call import Call, Raw
+from tastemaker.serve.call import Call, Raw, Stream
 from tastemaker.wire.control import Alive, Me, Readiness, SlowRequests
 
 
@@ -26,6 +26,11 @@ async def me(call: Call) -> Me:
     """Who asks, and what that key may do."""
     principal = call.principal
     return Me(key_id=principal.key_id, scopes=sorted(principal.scopes), open=principal.key_id is None)
+
+
+async def live(call: Call) -> Stream:
+    """News of topics, as server-sent events."""
+    return Stream(call.parts.broadcast.listen(call.query.topics))
 
 
 async def metrics(call: Call) -> Raw:

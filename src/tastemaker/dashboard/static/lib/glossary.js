@@ -1,0 +1,12 @@
+// Words that not everybody knows, as `Tip` explains them.
+export const GLOSSARY = {
+  "click-through": "Share of the answers of which at least one item was clicked.",
+  conversion: "Share of the answers of which at least one item was bought.",
+  coverage: "Share of the items that could be recommended which were recommended to somebody.",
+  degraded: "Answers that came from less than the whole way, because a part failed or was late.",
+  fallback: "Answers for users of whom nothing is known yet: they get what is popular.",
+  p50: "Half of the requests were answered faster than this.",
+  p95: "19 of 20 requests were answered faster than this.",
+  p99: "99 of 100 requests were answered faster than this.",
+  interval: "The range that holds the true value with 95 % confidence: the more data, the narrower.",
+};
