@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tastemaker.errors import DataError
 from tastemaker.store import tally
 from tastemaker.store.base import Event
 
@@ -95,3 +96,22 @@ def test_what_newer_events_displaced_is_told(store):
     # of u and i those of hours 3 and 5 (8 still counts); nothing of j, k and l; nothing of v
     assert sorted(zip(store.item_ids(keys.tolist()), ((moments - NOW) // HOUR).tolist(), strict=True)) == [("i", 3), ("i", 5)]
     assert store.displaced(NOW + 20 * HOUR)[0].tolist() == []
+
+
+def test_the_days_of_an_item_add_up_to_its_events_by_kind(store, monkeypatch):
+    monkeypatch.setattr(tally, "LOG_ROWS", 50)  # some are added up, some are not
+    kinds = ("view", "buy", "dislike")
+    events = [Event(f"u{n}", f"i{n % 4}", NOW + n * HOUR, kinds[n % 3]) for n in range(400)]
+    for start in range(0, 400, 40):
+        store.add_events(events[start : start + 40])
+    for item, first, last in (("i1", NOW // DAY, NOW // DAY + 20), ("i2", NOW // DAY + 3, NOW // DAY + 5)):
+        mine = Counter(
+            (one.time // DAY, one.kind) for one in events if one.item_id == item and first <= one.time // DAY <= last
+        )
+        assert {(day, kind): n for day, kind, n in store.days_of(item, first, last)} == mine
+    assert [day for day, _, _ in store.days_of("i1", NOW // DAY, NOW // DAY + 20)] == sorted(
+        day for day, _, _ in store.days_of("i1", NOW // DAY, NOW // DAY + 20)
+    )
+    assert store.days_of("never heard of", 0, 10) == []
+    with pytest.raises(DataError, match="at most 400"):
+        store.days_of("i1", 0, 400)

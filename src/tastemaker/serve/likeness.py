@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from tastemaker.models.base import RetrievalModel
 from tastemaker.recommend.held import Held
 from tastemaker.serve import company
 from tastemaker.serve.asks import Past
+from tastemaker.serve.browse import alike
 from tastemaker.serve.envelope import model_name
 from tastemaker.serve.guard import Guard
 from tastemaker.serve.histories import past_of, reads
@@ -26,7 +28,7 @@ from tastemaker.serve.settings import ServeSettings
 from tastemaker.serve.shelves import Shelves, rounded
 from tastemaker.serve.view import View
 from tastemaker.store.base import Store
-from tastemaker.wire.bodies import Answer, Complementary, Rank, Shelf, SimilarUser, SimilarUsers
+from tastemaker.wire.bodies import Answer, Because, Complementary, Rank, Shelf, SimilarUser, SimilarUsers
 
 _ITEMS_OF_USER = 20
 """Newest items of a user by which others are found."""
@@ -112,10 +114,23 @@ class Likeness:
                 line, status = np.full(view.size, -np.inf, np.float32), "degraded"
                 warnings.append("history_unavailable")
         codes, scores = best_of(line, gate, [code], limit)
-        return listed(
+        why: list[list[Because]] = []
+        if "reasons" in include:
+            together, users = Counter[int](), 0
+            try:
+                together, users = self._guard.ask(
+                    lambda: alike.met_together(self._store, item_id, view), 4 * self._settings.store_budget_ms / 1000
+                )
+            except StoreError:
+                warnings.append("history_unavailable")
+            why = alike.reasons(view, code, codes, together, users)
+        answer = listed(
             view, codes, scores, [source] * len(codes), limit=limit, gate=gate, started=started, include=include,
-            status=status, fallback=fallback, warnings=warnings,
+            status=status, fallback=fallback, warnings=list(dict.fromkeys(warnings)),
         )  # fmt: skip
+        for shelf, reasons in zip(answer.items, why, strict=False):
+            shelf.reasons = reasons
+        return answer
 
     def complementary(self, body: Complementary) -> Answer:
         """See `Service.complementary`."""

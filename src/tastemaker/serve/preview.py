@@ -22,11 +22,11 @@ from tastemaker.serve.desk import Desk
 from tastemaker.serve.envelope import model_name
 from tastemaker.serve.explain import unmasked
 from tastemaker.serve.ids import checked
-from tastemaker.serve.rule_checks import check
+from tastemaker.serve.rule_checks import check, hold, titled
 from tastemaker.serve.rules import InForce, settled
 from tastemaker.serve.view import View
 from tastemaker.store.base import Store
-from tastemaker.wire.bodies import Properties, Recommend
+from tastemaker.wire.bodies import Recommend
 from tastemaker.wire.scenarios import (
     Moving,
     PreviewBody,
@@ -42,7 +42,6 @@ _TOGETHER = 8
 _DEADLINE_MS = 60_000.0
 _DRAWN_FROM = 4
 _MOST_MOVING = 20
-_TITLES = ("title", "name", "description", "image_url", "image")
 
 
 def preview(
@@ -55,7 +54,7 @@ def preview(
         StoreError: the store is away.
     """
     started = time.perf_counter()
-    told = check(rules, desk, view, now)
+    told = hold(check(rules, desk, view, now))
     users = [checked(one, "user_ids") for one in dict.fromkeys(body.user_ids)] or drawn(view, store, body.users)
     draft = InForce(name, 1 + (0 if in_force is None else in_force.version), rules)
     pairs: list[tuple[Row, Row]] = []
@@ -153,7 +152,7 @@ def _item(
     return PreviewItem(
         item_id=view.ids[code],
         rank=rank,
-        properties=_titled(view, code),
+        properties=titled(view, code),
         other_rank=others.get(code),
         score=None if score is None else round(score, 6),
         why=why,
@@ -244,13 +243,7 @@ def _totals(made: Sequence[PreviewUser], pairs: Sequence[tuple[Row, Row]]) -> Pr
 def _moving(counts: Counter[str], view: View) -> list[Moving]:
     """Items by how many lists they enter or leave, equal ones by id."""
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:_MOST_MOVING]
-    return [Moving(item_id=one, properties=_titled(view, view.codes[one]), lists=lists) for one, lists in ordered]
-
-
-def _titled(view: View, code: int) -> Properties:
-    """What a page shows of an item."""
-    properties = view.item(code).properties
-    return {name: properties[name] for name in _TITLES if name in properties}
+    return [Moving(item_id=one, properties=titled(view, view.codes[one]), lists=lists) for one, lists in ordered]
 
 
 def _mean(codes: Sequence[int], scores: dict[int, float]) -> float | None:

@@ -12,42 +12,61 @@ from tastemaker.recommend.filters import parse
 from tastemaker.serve.desk import Desk
 from tastemaker.serve.rules import Clause
 from tastemaker.serve.view import View
+from tastemaker.wire.bodies import Properties
 from tastemaker.wire.scenarios import Change, Checked, FilterMatch, Note, Rules
 
 _NOTES = 200
 """Notes of a set of rules at most."""
+_TITLES = ("title", "name", "product_name", "description", "headline", "image", "image_url")
 
 
 def check(rules: Rules, desk: Desk, view: View, now: int) -> Checked:
-    """How many items each filter of the rules holds for, and what is to be said of pins and exclusions.
-
-    Raises:
-        RequestError: a filter does not parse, lacks a parameter or names a property that no item has; says which (422).
-    """
-    found = Checked(notes=[], matches=[])
+    """How many items each filter of the rules holds for, what cannot hold, and what is to be said of pins and exclusions."""
+    found = Checked(errors=[], notes=[], matches=[], items={})
     _, available = view.open_at(now)
-    most = int(available.sum())
     match: np.ndarray | None = None
-    if rules.filter is not None:
-        match = _matching(rules, "filter", rules.filter, desk, view)
-        _count(found, "filter", match & available, most)
-    for place, boost in enumerate(rules.boosts):
-        _count(found, f"boosts[{place}]", _matching(rules, f"boosts[{place}]", boost.filter, desk, view) & available, most)
+    filters = [] if rules.filter is None else [("filter", rules.filter)]
+    filters += [(f"boosts[{place}]", boost.filter) for place, boost in enumerate(rules.boosts)]
+    for rule, text in filters:
+        try:
+            mask = desk.matching(view, Clause(text, rules.parameters), {})
+        except FilterError as error:
+            found.errors.append(Note(rule=rule, code=error.code, detail=str(error)))
+            continue
+        _count(found, rule, mask & available, int(available.sum()))
+        match = mask if rule == "filter" else match
     for name in rules.max_per:
         try:
             view.stock.columns.column(name)
         except FilterError as error:
-            raise _refused("max_per", error) from None
+            found.errors.append(Note(rule="max_per", code=error.code, detail=str(error)))
     _pins(found, rules, view, available, match, now)
     for place, item_id in enumerate(rules.exclude_item_ids):
         if view.code(item_id) is None:
             _note(found, f"exclude_item_ids[{place}]", "unknown_item", "nothing is known of this item")
-    read = {
-        name for text in (rules.filter, *(boost.filter for boost in rules.boosts)) if text for name in parse(text).parameters
-    }
-    for name in sorted(rules.parameters.keys() - read):
-        _note(found, "parameters", "unused_parameter", f"no filter reads ${name[:80]}")
+    if not found.errors:
+        read = {name for _, text in filters for name in parse(text).parameters}
+        for name in sorted(rules.parameters.keys() - read):
+            _note(found, "parameters", "unused_parameter", f"no filter reads ${name[:80]}")
+    for item_id in (*(pin.item_id for pin in rules.pins), *rules.exclude_item_ids):
+        code = view.code(item_id)
+        if code is not None:
+            found.items[item_id] = titled(view, code)
     return found
+
+
+def hold(checked: Checked) -> Checked:
+    """The same, where all rules can hold. Raises RequestError (422) where one cannot, and says which."""
+    if checked.errors:
+        first = checked.errors[0]
+        raise RequestError(f"{first.rule} of the rules: {first.detail}", code=first.code)
+    return checked
+
+
+def titled(view: View, code: int) -> Properties:
+    """What a page shows of an item."""
+    properties = view.item(code).properties
+    return {name: properties[name] for name in _TITLES if name in properties}
 
 
 def changes(before: Rules | None, after: Rules | None) -> list[Change]:
@@ -61,17 +80,6 @@ def changes(before: Rules | None, after: Rules | None) -> list[Change]:
 
 def _told(rules: Rules | None) -> dict[str, Any]:
     return {} if rules is None else dict(msgspec.to_builtins(rules))
-
-
-def _matching(rules: Rules, rule: str, text: str, desk: Desk, view: View) -> np.ndarray:
-    try:
-        return desk.matching(view, Clause(text, rules.parameters), {})
-    except FilterError as error:
-        raise _refused(rule, error) from None
-
-
-def _refused(rule: str, error: FilterError) -> RequestError:
-    return RequestError(f"{error.found} in {rule}", code=error.code, expected=error.expected, hint=error.hint)
 
 
 def _count(found: Checked, rule: str, match: np.ndarray, most: int) -> None:

@@ -11,6 +11,7 @@
 | scenarios: check_rules, preview, pipeline | `scenarios.py` (in force), `rules.py` (merged), `rule_checks.py`, `preview.py`, `pipeline.py` |
 | feedback | `keeper.py`, `intake.py` |
 | items and users | `keeper.py`, `catalogue.py`, `live.py` |
+| finding items, their pages | `browse/` |
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from tastemaker.errors import RequestError
 from tastemaker.recommend.language import Language
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.serve.asks import Ask
+from tastemaker.serve.browse.finder import Finder
+from tastemaker.serve.browse.profile import profile
+from tastemaker.serve.browse.survey import Surveys
 from tastemaker.serve.crowd import Crowd
 from tastemaker.serve.desk import Desk, Ranked
 from tastemaker.serve.envelope import Envelopes
@@ -63,6 +67,7 @@ from tastemaker.wire.bodies import (
     Tags,
     Trace,
 )
+from tastemaker.wire.browse import ItemProfile
 from tastemaker.wire.scenarios import Checked, PipelineReply, PreviewBody, PreviewReply, Rules
 
 
@@ -124,6 +129,9 @@ class Service(Keeper):
         )
         self._likeness = Likeness(self._live, self._masks, self._shelves, store, self._guard, settings, clock)
         self._interview = Interview(store, self._live, self._guard, self._masks, self._shelves, settings, clock)
+        self.finder = Finder(
+            self._live, Surveys(self._shelves, lambda view: None, clock), clock, settings.popular_days * 86_400
+        )
         self._warm, self._follow = False, follow
         self._live.each_round(self._shelves.refresh)
         self._live.each_round(self._count)
@@ -133,6 +141,7 @@ class Service(Keeper):
         """Keeps what waits to be kept and stops the threads; the store stays open."""
         self._live.close()
         self.scenarios.close()
+        self.finder.close()
         self.recorder.close()
         self._interview.close()
         self._shelves.close()
@@ -270,6 +279,10 @@ class Service(Keeper):
         """Users who have not met the item and would like it most, among those who met items like it of late."""
         return self._likeness.audience(item_id, limit)
 
+    def profile(self, item_id: str) -> ItemProfile:
+        """What is known of an item. Raises RequestError (404) where that is nothing."""
+        return profile(self.finder, self.store, checked(item_id, "item_id"), self._clock())
+
     def complementary(self, body: Complementary) -> Answer:
         """What goes with a basket: met by the same users (source "co_occurrence"), then what is like it."""
         return self._likeness.complementary(body)
@@ -310,7 +323,7 @@ class Service(Keeper):
 
     # scenarios
     def check_rules(self, rules: Rules) -> Checked:
-        """How rules stand with the catalogue. Raises RequestError where one cannot hold."""
+        """How rules stand with the catalogue."""
         return check(rules, self._desk, self._live.view, self._clock())
 
     def preview(self, name: str, rules: Rules, body: PreviewBody) -> PreviewReply:

@@ -140,6 +140,15 @@ class Shelves:
         self._blended = (line, view.number, result)
         return result, fresh
 
+    def events(self, view: View, window_seconds: float | None = None, *, wait: bool = False) -> tuple[np.ndarray, bool]:
+        """Events of each item in a window, float32 (size,), as the store has counted them, and whether that is fresh.
+
+        With `wait` an old count is made anew first.
+        """
+        window = self._settings.popular_days * 86_400 if window_seconds is None else rounded(window_seconds)
+        counts, fresh = self._counts(window, 0.0, wait=wait)
+        return self._line(counts, view), fresh
+
     def trending(self, view: View, window_seconds: float | None) -> tuple[np.ndarray, bool]:
         """As `popular`."""
         window = self._settings.trending_days * 86_400 if window_seconds is None else rounded(window_seconds)

@@ -37,12 +37,18 @@ class Stock:
     columns: Columns
     listed: np.ndarray
     """bool (rows,): neither hidden nor deleted"""
+    deleted: np.ndarray
+    """bool (rows,)"""
     opens: np.ndarray
     """int64 (rows,): µs, available from"""
     closes: np.ndarray
     """int64 (rows,): µs, no longer available from"""
     changed: np.ndarray
     """int64 (rows,): place of the row's last change among all changes; 0 where only an artifact knows the item"""
+    puts: int = 0
+    """how often anything was put"""
+    put_by: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
+    """int64 (rows,): the put that a row comes from, from 1, so that whoever looks again knows what is new"""
     _opening: list[Opening] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -53,7 +59,7 @@ class Stock:
         """No items."""
         columns = Columns.of([{}], fields=("item_id", "category"))
         none, zero = np.zeros(1, bool), np.zeros(1, np.int64)
-        return cls({}, [Item("")], columns, none, zero, zero, zero)
+        return cls({}, [Item("")], columns, none, none, zero, zero, zero)
 
     def put(self, items: Sequence[Item], change: int) -> Stock:
         """With items inserted or replaced; `change` numbers the first of them. An item given twice is as given last."""
@@ -76,17 +82,22 @@ class Stock:
             items=now,
             columns=columns,
             listed=np.concatenate([self.listed, more.astype(bool)]),
+            deleted=np.concatenate([self.deleted, more.astype(bool)]),
             opens=np.concatenate([self.opens, more]),
             closes=np.concatenate([self.closes, more]),
             changed=np.concatenate([self.changed, more]),
+            puts=self.puts + 1,
+            put_by=np.concatenate([self.put_by, more]),
             _opening=[],
         )
         where = np.fromiter(numbers, np.int64, len(numbers))
         put = [now[row] for row in numbers]
         result.listed[where] = [not (item.hidden or item.deleted) for item in put]
+        result.deleted[where] = [item.deleted for item in put]
         result.opens[where] = [0 if item.available_from is None else item.available_from for item in put]
         result.closes[where] = [NEVER if item.expires_at is None else item.expires_at for item in put]
         result.changed[where] = np.fromiter(numbers.values(), np.int64, len(numbers))
+        result.put_by[where] = result.puts
         return result
 
     def page(self, filter: str, cursor: str | None, limit: int) -> Page[Item]:

@@ -276,6 +276,12 @@ class Store(Protocol):
     ) -> tuple[np.ndarray, np.ndarray]:
         """`counts` by the store's own numbers of items, for who counts often: keys int64 (items,) and events of each int64 (items,)."""
 
+    def days_of(self, item_id: str, first: int, last: int) -> list[tuple[int, Kind, int]]:
+        """Events of one item by day and kind, `SILENT` kinds included: days since 1970 from `first` to `last`, ascending, and counts above 0.
+
+        Counted as in `counts`; it takes a look into an index for each day. Empty for an unknown item.
+        """
+
     def displaced(self, since: int) -> tuple[np.ndarray, np.ndarray]:
         """Events before `since` that newer ones displaced from their user's newest three: item keys and times, int64 (events,) each.
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
+from tastemaker.errors import DataError
 from tastemaker.store import tally
 from tastemaker.store.base import Done, Event, Kind, Page, Rejected, Shown, Taken
 from tastemaker.store.codec import asked_id, from_cursor, from_json, id_bytes, mapping, time_of, to_cursor, to_json
@@ -29,6 +30,8 @@ SCANNED = pa.schema(
         ("value", pa.float64()),
     ]
 )
+_MOST_DAYS = 400
+"""Days that are looked up at a time."""
 FEEDBACK = pa.schema([*SCANNED, ("recommendation_id", pa.string()), ("position", pa.int64())])
 
 
@@ -108,6 +111,16 @@ class Events(Part):
                 return np.zeros(0, np.int64), np.zeros(0, np.int64)
             end = None if until is None else until // tally.HOUR
             return tally.count(self.db, cursor, since // tally.HOUR, end, wanted)
+
+    def days_of(self, item_id: str, first: int, last: int) -> list[tuple[int, Kind, int]]:
+        if first < 0 or last - first >= _MOST_DAYS:
+            raise DataError(
+                f"days {first}…{last}", expected=f"at most {_MOST_DAYS} of them, from 1970 on", hint="ask for fewer at a time"
+            )
+        with self.db.cursor() as cursor:
+            found = tally.by_day(self.db, cursor, asked_id(item_id), first, last)
+            names = self.names.kinds(cursor, [kind for _, kind, _ in found])
+            return [(day, names[kind], n) for day, kind, n in found]
 
     def displaced(self, since: int) -> tuple[np.ndarray, np.ndarray]:
         with self.db.cursor() as cursor:

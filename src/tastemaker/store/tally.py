@@ -117,6 +117,18 @@ def count(db: Database, cursor: Any, since: int, until: int | None, kinds: list[
     return keys, numbers
 
 
+def by_day(db: Database, cursor: Any, item_id: bytes, first: int, last: int) -> list[tuple[int, int, int]]:
+    """Events of an item from one day to another, those included: day, kind and how many."""
+    buckets = ", ".join(map(str, range(first, last + 1)))  # each is looked up: the index has items within days
+    text = (
+        f"SELECT day, kind, SUM(n) FROM (SELECT bucket AS day, kind, n FROM tallies WHERE level = 1 AND bucket IN ({buckets}) AND item_key = "
+        "(SELECT item_key FROM items WHERE item_id = ?) UNION ALL SELECT hour / 24 AS day, kind, n FROM tally_log WHERE hour >= ? AND hour < ? "
+        "AND item_key = (SELECT item_key FROM items WHERE item_id = ?)) AS parts GROUP BY day, kind HAVING SUM(n) > 0 ORDER BY day, kind"
+    )
+    cursor.execute(db.sql(text), (item_id, 24 * first, 24 * (last + 1), item_id))
+    return [(int(day), int(kind), int(n)) for day, kind, n in cursor.fetchall()]
+
+
 def displaced(db: Database, cursor: Any, since: int) -> tuple[np.ndarray, np.ndarray]:
     """Events before `since` that are among their user's newest three of those, but not of all: item keys and times, int64 each."""
     cursor.execute(

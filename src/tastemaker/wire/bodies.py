@@ -320,9 +320,15 @@ class Because(Reply):
     """What a recommendation stands on."""
 
     kind: str
-    """because_of: an item of the history; popular, latest: a list"""
+    """because_of: an item of the history; popular, latest: a list; of items like an item: met_together, same_category, like_contents"""
     item_id: str | None = None
     weight: float | None = None
+    """a share; like_contents: of the words and values of both, those they have in common"""
+    users: int | msgspec.UnsetType = msgspec.UNSET
+    """met_together: users who met both, of `of` users of the item that were looked at"""
+    of: int | msgspec.UnsetType = msgspec.UNSET
+    category: str | msgspec.UnsetType = msgspec.UNSET
+    """same_category: which"""
 
 
 class Shelf(Reply, omit_defaults=True):

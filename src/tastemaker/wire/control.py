@@ -37,12 +37,6 @@ class Paged(Body):
     limit: Limit = 100
 
 
-class ItemsQuery(Paged):
-    """Items of the catalogue."""
-
-    filter: Filter | None = None
-
-
 class EventsQuery(Paged):
     """Events of a user or of an item."""
 

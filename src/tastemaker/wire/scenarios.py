@@ -66,12 +66,13 @@ class PreviewBody(Body):
 
 
 class Note(Reply):
-    """Something about a rule that is not an error."""
+    """Something about a rule."""
 
     rule: str
     """such as filter, boosts[0], pins[2]"""
     code: str
-    """matches_nothing, unknown_item, hidden, expired, not_yet_available, deleted, filtered, unused_parameter"""
+    """of notes: matches_nothing, unknown_item, hidden, expired, not_yet_available, deleted, filtered, excluded, pinned_twice, unused_parameter;
+    of errors: those of filters, such as filter_syntax, filter_unknown_field and filter_parameter"""
     detail: str
 
 
@@ -89,8 +90,13 @@ class FilterMatch(Reply):
 class Checked(Reply):
     """Rules as the catalogue sees them now."""
 
+    errors: list[Note]
+    """what cannot hold; such rules are not kept"""
     notes: list[Note]
+    """what is odd"""
     matches: list[FilterMatch]
+    items: dict[str, Properties]
+    """titles of the items that the rules name, by id; those that are known"""
 
 
 class VersionReply(Reply):
@@ -154,7 +160,7 @@ class ScenarioReply(Reply):
     changes: list[Change]
     """from what is published to the draft"""
     checked: Checked | None
-    """the draft, or what is published, against the catalogue of now"""
+    """the draft, or what is published, against the catalogue of now; null where there is neither"""
 
 
 class HistoryReply(Reply):

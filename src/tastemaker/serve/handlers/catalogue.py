@@ -21,6 +21,7 @@ from tastemaker.wire.bodies import (
     UserReply,
     UsersReply,
 )
+from tastemaker.wire.browse import CatalogueReply, FoundItems, ItemProfile, ItemsQuery
 
 _GROUP = 500
 _TOLD = 1000
@@ -46,9 +47,22 @@ async def delete_item(call: Call) -> None:
     await call.parts.writes.run(call.parts.service.delete_item, call.ids["item_id"])
 
 
-async def items(call: Call) -> ItemsReply:
-    """The catalogue by id."""
-    return await call.parts.reads.run(call.parts.service.items, call.query.cursor, call.query.limit, call.query.filter)
+async def items(call: Call) -> ItemsReply | FoundItems:
+    """The catalogue by id, or what of it a query and a list hold, best first."""
+    asked: ItemsQuery = call.query
+    if asked.query is None and asked.listed is None and asked.category is None and asked.sort is None and not asked.include:
+        return await call.parts.reads.run(call.parts.service.items, asked.cursor, asked.limit, asked.filter)
+    return await call.parts.reads.run(call.parts.service.finder.items, asked)
+
+
+async def glance(call: Call) -> CatalogueReply:
+    """The catalogue at a glance."""
+    return await call.parts.reads.run(call.parts.service.finder.catalogue, call.query.cold_below)
+
+
+async def profile(call: Call) -> ItemProfile:
+    """What is known of an item."""
+    return await call.parts.reads.run(call.parts.service.profile, call.ids["item_id"])
 
 
 async def put_items(call: Call) -> RowsTaken:

@@ -11,7 +11,7 @@ import msgspec
 
 from tastemaker.errors import RequestError, UnknownIdError
 from tastemaker.serve.call import Call
-from tastemaker.serve.rule_checks import changes
+from tastemaker.serve.rule_checks import changes, hold
 from tastemaker.serve.times import to_text
 from tastemaker.store.base import Scenario, ScenarioVersion, Store
 from tastemaker.wire.scenarios import (
@@ -69,7 +69,7 @@ async def save(call: Call) -> ScenarioReply:
     name, sent = _name(call), call.body
 
     def work() -> ScenarioReply:
-        call.parts.service.check_rules(sent.rules)
+        hold(call.parts.service.check_rules(sent.rules))
         call.parts.store.put_scenario(name, msgspec.to_builtins(sent.rules), call.principal.actor, sent.revision)
         _audit(call, "scenarios.draft", {"name": name})
         return _reply(call, name)
@@ -102,7 +102,7 @@ async def publish(call: Call) -> ScenarioReply:
     def work() -> ScenarioReply:
         draft = _there(call.parts.store, name).draft
         if draft is not None:
-            call.parts.service.check_rules(msgspec.convert(draft, Rules))
+            hold(call.parts.service.check_rules(msgspec.convert(draft, Rules)))
         made = call.parts.store.publish_scenario(name, call.principal.actor, call.body.revision)
         call.parts.service.scenarios.refresh()
         _audit(call, "scenarios.publish", {"name": name, "version": made.version})
@@ -153,12 +153,7 @@ def _reply(call: Call, name: str) -> ScenarioReply:
         None if one is None else msgspec.convert(one, Rules) for one in (found.draft, current and current.rules)
     )
     shown = draft or published
-    checked = None
-    if shown is not None:
-        try:
-            checked = call.parts.service.check_rules(shown)
-        except RequestError:  # the catalogue has moved on; what is in force is shown all the same
-            checked = None
+    checked = None if shown is None else call.parts.service.check_rules(shown)
     return ScenarioReply(
         name=name,
         revision=found.revision,

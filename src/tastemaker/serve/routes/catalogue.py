@@ -5,6 +5,7 @@ from __future__ import annotations
 from tastemaker.serve.handlers import catalogue
 from tastemaker.serve.route import Route
 from tastemaker.wire import bodies as w
+from tastemaker.wire import browse as b
 from tastemaker.wire import control as c
 
 _CATALOGUE = "catalog:write"
@@ -28,10 +29,30 @@ CATALOGUE = (
         "/v1/items",
         _CATALOGUE,
         catalogue.items,
-        "The catalogue, or what of it a filter holds for.",
-        w.ItemsReply,
-        query=c.ItemsQuery,
-        problems=(400,),
+        "The catalogue, or what of it a query, a list and a filter hold, best first.",
+        b.FoundItems,
+        query=b.ItemsQuery,
+        problems=(400, 409),
+        dashboard=True,
+    ),
+    Route(
+        "GET",
+        "/v1/catalogue",
+        _CATALOGUE,
+        catalogue.glance,
+        "The catalogue at a glance: how many items each list and category has.",
+        b.CatalogueReply,
+        query=b.CatalogueQuery,
+        dashboard=True,
+    ),
+    Route(
+        "GET",
+        "/v1/items/{item_id}/profile",
+        _CATALOGUE,
+        catalogue.profile,
+        "What is known of an item: events by day, reach, and what the model goes by.",
+        b.ItemProfile,
+        problems=(404,),
         dashboard=True,
     ),
     Route(

@@ -8,6 +8,7 @@ export { Badge, Note, Progress, Stat } from "./facts.js";
 export { Field, Input, Search, Select, Tabs, Toggle } from "./field.js";
 export { Icon } from "./icon.js";
 export { ItemCard, Picture } from "./item.js";
+export { ItemSearch } from "./item-search.js";
 export { Scatter } from "./scatter.js";
 export { Empty, Loading, Problem } from "./states.js";
 export { Table } from "./table.js";

@@ -1,0 +1,157 @@
+"""Bodies and answers of the routes that browse the catalogue: search, lists that need a look, an item's own page."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, UnsetType
+
+from tastemaker.wire.bodies import Body, Filter, ItemReply, Limit, Reply
+
+Cursor = Annotated[str, Meta(max_length=4096)]
+ListName = Literal["all", "available", "cold", "newcomers", "never_shown", "hidden", "scheduled", "expired", "deleted"]
+"""all: but deleted ones; cold: of few events, or not in the model's training; newcomers: not in the model's training; never_shown:
+available, and in no answer of the window; scheduled: available later"""
+Sort = Literal["relevance", "popular", "newest", "reach"]
+"""relevance: how well the query matches, then as popular; popular: most events; reach: most often shown"""
+State = Literal["available", "hidden", "scheduled", "expired", "deleted"]
+Knowledge = Literal["training", "contents", "likeness", "nothing", "no_model"]
+"""What the model scores an item by: it was trained with it; its contents; items it is like; nothing, so that it cannot recommend it"""
+ColdBelow = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class ItemsQuery(Body):
+    """Items of the catalogue: all by id, or those that a query, a list and a filter hold, in an order."""
+
+    cursor: Cursor | None = None
+    limit: Limit = 100
+    filter: Filter | None = None
+    query: Annotated[str, Meta(max_length=256)] | None = None
+    """words of id, title, name or description, in any order; all must be there"""
+    listed: ListName | None = msgspec.field(default=None, name="list")
+    category: Annotated[str, Meta(max_length=256)] | None = None
+    sort: Sort | None = None
+    """relevance where there is a query, else popular"""
+    cold_below: ColdBelow = 5
+    """events of all time below which an item is cold"""
+    include: Annotated[list[Literal["numbers"]], Meta(max_length=1)] = msgspec.field(default_factory=list)
+
+
+class CatalogueQuery(Body):
+    """The catalogue at a glance."""
+
+    cold_below: ColdBelow = 5
+
+
+class ItemNumbers(Reply):
+    """What is counted of an item."""
+
+    state: State
+    known_by: Knowledge
+    events: int
+    """in the window of the popular list; a user, item and type add three at most"""
+    events_ever: int
+    rank: int
+    """by events in the window, 1 for the most"""
+    shown: int | None
+    """times it was in an answer, within the window that is counted; null where answers are not counted"""
+    clicked: int | None
+    """times it was taken up from there"""
+
+
+class FoundItem(ItemReply):
+    """An item as held."""
+
+    numbers: ItemNumbers | UnsetType = msgspec.UNSET
+    """where they were asked for"""
+
+
+class FoundItems(Reply):
+    """A page of the catalogue; the figures are there where a query, a list or an order was asked for."""
+
+    items: list[FoundItem]
+    next_cursor: str | None
+    total: int | UnsetType = msgspec.UNSET
+    """items on all pages"""
+    searched: int | UnsetType = msgspec.UNSET
+    """items that the query was compared with: fewer than there are while a catalogue is being taken in, for seconds after the first search"""
+    counted_at: str | UnsetType = msgspec.UNSET
+    """when the counts that order the list were made"""
+
+
+class CategoryCount(Reply):
+    """A category."""
+
+    category: str
+    items: int
+    """that are not deleted"""
+
+
+class CatalogueReply(Reply):
+    """The catalogue at a glance."""
+
+    lists: dict[str, int | None]
+    """items in each list; null where it cannot be told"""
+    cold_below: int
+    categories: list[CategoryCount]
+    """those of most items first, 500 at most"""
+    categories_total: int
+    events_window_seconds: float
+    reach_window_seconds: float | None
+    reach_counted_at: str | None
+    counted_at: str
+    """when events, orders and categories were counted; availability is of this moment"""
+    fresh: bool
+    """False: the store did not answer, so counts are older than they should be"""
+    searchable: int
+    """items that search has taken in so far"""
+    model: str | None
+    version: int | None
+
+
+class Like(Reply):
+    """A known item that stands for one the model never saw."""
+
+    item_id: str
+    title: str
+    """"" where nobody gave one"""
+    weight: float
+    """its share of the score, 0…1"""
+
+
+class Day(Reply):
+    """Events of a day."""
+
+    day: str
+    """UTC, as 2026-01-31"""
+    events: dict[str, int]
+    """by type; a user, item and type add three at most, whatever the days"""
+
+
+class ItemProfile(Reply):
+    """What is known of an item, deleted ones included."""
+
+    item: ItemReply
+    title: str
+    """"" where nobody gave one"""
+    numbers: ItemNumbers
+    ranked: int
+    """items that `numbers.rank` is among"""
+    like: list[Like]
+    """where `numbers.known_by` is likeness: what its score is made of, the weightiest first"""
+    trained_with: int | None
+    """events of it in the model's training data; null where it was not in there"""
+    days: list[Day]
+    """the last 30 days, today included, oldest first"""
+    events_window_seconds: float
+    reach_window_seconds: float | None
+    reach_counted_at: str | None
+    click_share: float | None
+    """clicks of times shown; null where it was not shown"""
+    click_low: float | None
+    click_high: float | None
+    """its 95 % interval (Wilson)"""
+    counted_at: str
+    model: str | None
+    version: int | None
