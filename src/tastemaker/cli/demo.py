@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tastemaker.cli.frame import example
+from tastemaker.data.vocabulary import FIRST
 
 if TYPE_CHECKING:
     from tastemaker.experiment.demo import Choice, Place
+    from tastemaker.experiment.result import RunResult
+    from tastemaker.serve.server import Started
 
 PORT = 8000
 
@@ -65,29 +68,65 @@ def demo(
         print(f"  {command}")
 
     if not no_serve:
-        _serve(place, choice, port)
+        _serve(place, result, choice, port)
 
 
-def _serve(place: Place, choice: Choice, port: int) -> None:
-    """Brings the shop into a store and answers over HTTP until Ctrl-C."""
-    import socket
+def open_shop(place: Place, result: RunResult, choice: Choice) -> Path:
+    """The shop's store: its events and items, the trained models as versions, and the chosen one in use.
+
+    Returns:
+        The SQLite file, for `tastemaker serve --store`.
+    """
+    import tomllib
 
     import pyarrow.parquet as pq
+
+    from tastemaker.errors import RequestError
+    from tastemaker.serve.registry import Registry
+    from tastemaker.serve.training import entered
+    from tastemaker.store.bulk import load_events, load_items
+    from tastemaker.store.sql import SqlStore
+
+    file = place.folder / "shop.db"
+    with SqlStore(str(file)) as store:
+        if store.last_sequence():
+            return file
+        load_events(store, pq.read_table(place.data / "events.parquet"))
+        load_items(store, pq.read_table(place.data / "items.parquet"))
+        registry = Registry(store)
+        config = tomllib.loads(place.config.read_text(encoding="utf-8"))
+        del config["data"]["events"]
+        version = entered(registry, result, result.report["model"], config=config, run=result.id)
+        if choice.artifact != result.artifact:
+            version = registry.add(choice.artifact, choice.name, {"config": {**config, "model": {"name": choice.name}}})
+        try:
+            registry.promote(version.name, version.version)
+        except RequestError as refused:
+            print(f"the gate refused it, and it is put into use all the same: {refused}")
+            registry.promote(version.name, version.version, force=True)
+    return file
+
+
+def _serve(place: Place, result: RunResult, choice: Choice, port: int) -> None:
+    """Answers over HTTP, the dashboard included, until Ctrl-C."""
+    import socket
 
     from tastemaker.cli import show
     from tastemaker.cli.serve import tell_address, tell_ready
     from tastemaker.serve.server import Plan, serve
-    from tastemaker.store.bulk import load_events, load_items
-    from tastemaker.store.sql import SqlStore
 
-    show.heading("Served: a new customer, a click, and another answer")
-    file = place.folder / "shop.db"
-    with SqlStore(str(file)) as store:
-        if not store.last_sequence():
-            load_events(store, pq.read_table(place.data / "events.parquet"))
-            load_items(store, pq.read_table(place.data / "items.parquet"))
+    show.heading("Served: open the shopfront, click, and see another answer")
+    file = open_shop(place, result, choice)
     with socket.socket() as probe:
         taken = probe.connect_ex(("127.0.0.1", port)) == 0
-    plan = Plan(store=str(file), artifact=choice.artifact, port=0 if taken else port, access_log=False)
-    serve(plan, tell_address, tell_ready)
-    print("stopped; the same again: " + f"tastemaker serve {choice.artifact} --store {file}")
+    plan = Plan(store=str(file), port=0 if taken else port, access_log=False)
+
+    def ready(started: Started) -> None:
+        tell_ready(started)
+        print(
+            f"\nthe shop, as a customer sees it: {started.url}/#/shopfront?user={choice.recommender.users.decode([FIRST])[0]}",
+            flush=True,
+        )
+
+    serve(plan, tell_address, ready)
+    print(f"stopped; the same again: tastemaker serve --store {file}")

@@ -123,7 +123,7 @@ def serve(
 
 def tell_address(url: str, is_open: bool) -> None:
     """Says where it listens, and to whom."""
-    say(f"listening on {url}; the page of the API is {url}/docs")
+    say(f"listening on {url}; open it in a browser; the page of the API is {url}/docs")
     if is_open:
         say("open: whoever reaches this address may do everything, until the first `tastemaker keys create`")
     else:
