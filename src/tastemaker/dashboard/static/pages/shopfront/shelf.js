@@ -28,7 +28,7 @@ export function Shelf({ shelf, onDeed }) {
   const notes = [
     answer.status === "fallback" && (FALLBACKS[answer.fallback] ?? `A list for everybody: ${answer.fallback}.`),
     answer.status === "degraded" && "A part of the service failed or was late: this list came from less than the whole way.",
-    ...answer.warnings.map((one) => WARNINGS[one] ?? one.replaceAll("_", " ")),
+    ...answer.warnings.filter((one) => shelf.id === "recommended" || one !== "insufficient_candidates").map((one) => WARNINGS[one] ?? one.replaceAll("_", " ")),
   ].filter(Boolean);
   const made = answer.model && shelf.id === "recommended" ? html`<${Badge}>${answer.model.name} ${answer.model.version || ""} · ${answer.took_ms.toFixed(1)} ms<//>` : null;
   const layout = shelf.id === "recommended" ? { class: "grid", style: { "--least": "150px" } } : { class: "reel", tabindex: 0, role: "group", "aria-label": of ? `Like ${title(item(of))}` : TITLES[shelf.id] };
