@@ -84,6 +84,12 @@ def app(
         control=Threads("control", workers=1, waiting=2),
         table=table,
         broadcast=Broadcast(reads),
+        settings={
+            "serve": service.settings,
+            "http": settings,
+            **({} if registry is None else {"gate": registry.limits}),
+            **({} if service.language is None else {"language": service.language.settings}),
+        },
         document=msgspec.json.encode(openapi.document(table.routes)),
     )
     for name, threads in (

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tastemaker.serve.registry import Registry
     from tastemaker.serve.route import Table
     from tastemaker.serve.service import Service
+    from tastemaker.settings import Settings
     from tastemaker.store.base import Store
     from tastemaker.wire.bodies import Answer
 
@@ -42,6 +43,8 @@ class Parts:
     table: Table
     broadcast: Broadcast
     """what is told as it changes"""
+    settings: Mapping[str, Settings]
+    """in force, by section"""
     document: bytes = b""
     """the OpenAPI document"""
     listed: dict[tuple[Any, ...], tuple[float, Answer]] = field(default_factory=dict)

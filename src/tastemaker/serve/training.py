@@ -32,6 +32,7 @@ from tastemaker.experiment.stage_config import StageConfig
 from tastemaker.experiment.two_stage import stage_run
 from tastemaker.recommend import artifact
 from tastemaker.resolve import model_names
+from tastemaker.serve.course import STEPS
 from tastemaker.serve.registry import Registry
 from tastemaker.serve.settings import GateSettings
 from tastemaker.store.base import ModelVersion, open_store
@@ -133,6 +134,7 @@ def entered(registry: Registry, result: RunResult, name: str, **facts: Any) -> M
         "cut": protocol["cut"],
     }
     told = {"learned": learned, "epochs": report["epochs"], "train_seconds": report["train_seconds"], "notes": report["notes"]}
+    told |= {"run": result.id, "metric": protocol["chosen_by"]}
     return registry.add(result.artifact, name, {**told, **facts})
 
 
@@ -148,7 +150,7 @@ def _trained(
             given: dict[str, Any] = {
                 "store": registry.store,
                 "resume": True,
-                "on_record": lambda record: _tell(record, say),
+                "on_record": lambda record: _tell(record, say, folder),
                 "ledger": Ledger(folder.parent),
             }
             result = (
@@ -193,7 +195,11 @@ def _earlier(registry: Registry, detail: Mapping[str, Any], model: str) -> str |
     return None
 
 
-def _tell(record: Record, say: Say) -> None:
+def _tell(record: Record, say: Say, folder: Path) -> None:
+    if not record.complete and folder.is_dir():
+        step = {"epoch": record.epoch - 1 + record.share, "loss": record.loss, "seconds": record.seconds}
+        with (folder / STEPS).open("a") as file:
+            file.write(json.dumps(plain(step | {"targets_per_second": record.targets_per_second})) + "\n")
     done = (record.epoch - 1 + record.share) if not record.complete else record.epoch
     told = {"epoch": record.epoch, "epochs": record.epochs, "loss": record.loss, "best_metric": record.best_metric}
     say(phase="training", progress=0.9 * min(1.0, done / record.epochs), **told)

@@ -392,13 +392,21 @@ class Store(Protocol):
     def job(self, job_id: str) -> Job | None: ...
     def jobs(self, kind: str | None = None, limit: int = 100) -> list[Job]: ...
 
+    def job_page(
+        self, kind: str | None = None, state: JobState | None = None, cursor: str | None = None, limit: int = 100
+    ) -> Page[Job]:
+        """Jobs of a kind and in a state, or all, newest first."""
+
     def claim_job(self, kind: str) -> Job | None:
         """The oldest queued job, set to running; no two callers get the same one."""
 
     def audit(self, actor: str, action: str, detail: Mapping[str, Any]) -> None:
         """Keeps who did what; never with secrets."""
 
-    def audit_log(self, cursor: str | None = None, limit: int = 100) -> Page[Mapping[str, Any]]: ...
+    def audit_log(
+        self, cursor: str | None = None, limit: int = 100, action: str | None = None, actor: str | None = None
+    ) -> Page[Mapping[str, Any]]:
+        """Who did what, newest first; `action` is what the actions begin with ("models" or "models.promote"), `actor` who did it."""
 
     # scenarios
     def scenarios(self, cursor: str | None = None, limit: int = 100) -> Page[Scenario]:
