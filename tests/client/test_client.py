@@ -89,6 +89,7 @@ def test_every_route_has_a_verb() -> None:
         ("GET", "/v1/live"),
         ("GET", "/v1/overview"),
         ("GET", "/v1/system"),
+        ("GET", "/v1/model-names"),
         ("GET", "/v1/catalogue"),
         ("GET", "/v1/items/ID/profile"),
         ("GET", "/v1/jobs/ID/records"),

@@ -233,6 +233,12 @@ class ModelsReply(Reply):
     promoted: ModelReply | None
 
 
+class ModelNames(Reply):
+    """Models that can be trained."""
+
+    names: list[str]
+
+
 class JobsReply(Reply):
     """Jobs, newest first."""
 

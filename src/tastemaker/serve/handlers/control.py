@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from tastemaker import resolve
 from tastemaker.errors import RequestError
 from tastemaker.serve import auth, browser, jobs, lineage, machine
 from tastemaker.serve.call import Call
@@ -20,6 +21,7 @@ from tastemaker.wire.control import (
     KeyMade,
     KeyReply,
     KeysReply,
+    ModelNames,
     ModelReply,
     ModelsReply,
     Rows,
@@ -65,6 +67,11 @@ async def revoke_key(call: Call) -> None:
 async def models(call: Call) -> ModelsReply:
     """All versions, and the one in use."""
     return await call.parts.reads.run(_models, call, None)
+
+
+async def model_names(call: Call) -> ModelNames:
+    """Models that can be trained."""
+    return ModelNames(names=sorted(resolve.model_names()))
 
 
 async def versions(call: Call) -> ModelsReply:

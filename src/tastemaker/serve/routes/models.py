@@ -12,6 +12,7 @@ _MODELS = "models"
 
 MODELS = (
     Route("GET", "/v1/models", _MODELS, control.models, "All versions, and the one in use.", c.ModelsReply, dashboard=True),
+    Route("GET", "/v1/model-names", _MODELS, control.model_names, "Models that can be trained.", c.ModelNames, dashboard=True),
     Route(
         "POST",
         "/v1/models:rollback",

@@ -8,5 +8,7 @@ export const GLOSSARY = {
   p50: "Half of the requests were answered faster than this.",
   p95: "19 of 20 requests were answered faster than this.",
   p99: "99 of 100 requests were answered faster than this.",
+  gate: "Before a version is put into use it is asked about what users did last, beside popularity, item neighbours and the version in use; one that is worse is refused.",
+  ndcg: "Between 0 and 1: how near the top of the list of ten the thing stands that the user really took next. 1 would be first for everybody.",
   interval: "The range that holds the true value with 95 % confidence: the more data, the narrower.",
 };
