@@ -19,9 +19,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-def test_a_closed_service_asks_for_a_key_and_keeps_it_out_of_the_address(
-    closed: Server, open_tab: Callable[..., Tab]
-) -> None:
+def test_a_closed_service_asks_for_a_key_and_keeps_it_out_of_the_address(closed: Server, open_tab: Callable[..., Tab]) -> None:
     from tastemaker.serve.auth import new_key
 
     key, secret = new_key(["dashboard"])

@@ -42,6 +42,7 @@ _TOGETHER = 8
 _DEADLINE_MS = 60_000.0
 _DRAWN_FROM = 4
 _MOST_MOVING = 20
+_VARIETY = {"diversity": "diversity", "max_per": "caps", "rotation": "rotation"}
 
 
 def preview(
@@ -198,15 +199,11 @@ def _came(code: int, rank: int, was: dict[int, int], before: Row, after: Row, vi
             return "excluded", "no longer excluded"
         elif code in before.seen:
             return "seen", "what was seen may come again"
-    for name in ("diversity", "max_per", "rotation"):
-        if getattr(before.request, name) != getattr(after.request, name):
-            return name, {
-                "diversity": "for more or less variety",
-                "max_per": "as caps leave out others",
-                "rotation": "in turn",
-            }[name]
     if old is None and rank > before.request.limit:
         return "displaced", "the list is longer"
+    others = [name for name in _VARIETY if getattr(before.request, name) != getattr(after.request, name)]
+    if others:
+        return others[0], f"by {' and '.join(_VARIETY[name] for name in others)}"
     return "displaced", "up, since others went" if old is None or rank < old else "down, since others came"
 
 

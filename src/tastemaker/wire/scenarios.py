@@ -188,7 +188,7 @@ class PreviewItem(Reply, omit_defaults=True):
     why: str = ""
     """after: what put it there; before, of an item that is gone: what took it away"""
     by: str = ""
-    """pin, boost, filter, excluded, seen, unavailable, diversity, displaced; "" where nothing moved it"""
+    """pin, boost, filter, excluded, seen, unavailable, diversity, max_per, rotation, displaced; "" where nothing moved it"""
 
 
 class PreviewUser(Reply):

@@ -64,7 +64,7 @@ export function Editor({ name, view }) {
     <${Button} onClick=${() => setAsking("publish")} kind=${dirty ? "" : "primary"} why=${read || (dirty ? "save the draft first" : !data.draft && "there is no draft to publish")}>Publish…<//>
     <${Button} onClick=${() => setAsking("back")} why=${read || (!data.published && "no version is in force")}>Roll back…<//>
     <${Button} kind="quiet" onClick=${() => go("scenarios", {})}>All scenarios<//>`;
-  return html`<${Page} title=${name} lead=${rules.description || "A scenario without a description."} actions=${actions}>
+  return html`<${Page} title=${name} lead=${html`<span class="wrap">${rules.description || "A scenario without a description."}</span>`} actions=${actions}>
     <div class="row apart">
       <${State} inForce=${data.published?.version} draft=${Boolean(data.draft)} dirty=${dirty} />
       <${Copy} label="Copy as curl" text=${api.curl("POST", "/v1/recommendations", { user_id: "USER", scenario: name })} />
