@@ -329,8 +329,8 @@ class Store(Protocol):
     def user(self, user_id: str) -> User | None:
         """None when never put and without an event."""
 
-    def users(self, cursor: str | None = None, limit: int = 100) -> Page[User]:
-        """Users by id."""
+    def users(self, cursor: str | None = None, limit: int = 100, prefix: str | None = None) -> Page[User]:
+        """Users by id; with `prefix` those whose ids begin so, byte by byte."""
 
     def profiles(self, user_ids: Sequence[str]) -> list[Mapping[str, Any]]:
         """The properties of many users in one question, in the order asked; empty where nobody put any."""

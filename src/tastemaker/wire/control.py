@@ -37,6 +37,13 @@ class Paged(Body):
     limit: Limit = 100
 
 
+class UsersQuery(Paged):
+    """Users by id."""
+
+    prefix: Annotated[str, Meta(max_length=256)] | None = None
+    """of their ids"""
+
+
 class EventsQuery(Paged):
     """Events of a user or of an item."""
 
