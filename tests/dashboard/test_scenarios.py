@@ -112,7 +112,7 @@ def test_a_scenario_is_made_previewed_published_and_rolled_back(tab: Tab, shop: 
     tab.get_by_role("button", name="Roll back…").click()
     tab.locator("[data-effect]").wait_for()
     tab.get_by_role("button", name="Roll back", exact=True).click()
-    tab.get_by_text("not in force").wait_for()
+    tab.get_by_text("not in force", exact=True).wait_for()
     assert shown(shop, user) == before
     tab.get_by_role("tab", name="History").click()
     tab.get_by_text("rolled back").wait_for()
