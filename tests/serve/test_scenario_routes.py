@@ -214,6 +214,16 @@ def test_lists_that_become_too_short_are_counted(client: httpx.Client) -> None:
     assert [one["user_id"] for one in again["users"]] == [one["user_id"] for one in told["users"]]
 
 
+def test_nobody_who_was_erased_is_drawn(client: httpx.Client, server: Server) -> None:
+    def drawn() -> list[str]:
+        told = client.post("/v1/scenarios/home:preview", json={"rules": {}, "users": 3}).json()
+        return [one["user_id"] for one in told["users"]]
+
+    first = drawn()
+    server.store.erase_user(first[0])
+    assert first[0] not in drawn() and len(drawn()) == 3
+
+
 def test_nobody_overwrites_what_they_have_not_seen(client: httpx.Client) -> None:
     mine = save(client, RULES, revision=0).json()["revision"]
     save(client, {"limit": 9}, revision=mine)

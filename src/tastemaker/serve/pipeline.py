@@ -205,7 +205,7 @@ def _seen(make: _Maker, request: Settled, rules: Rules, settings: ServeSettings)
         told = f"what the user has met {kinds}" + (f" in the last {rule.days:g} days" if rule.days else "") + " is left out"
     return make(
         "seen",
-        "Seen and excluded",
+        "Seen",
         told + (f"; {excluded} items are excluded" if excluded else ""),
         active=rule is not None or excluded > 0,
         by_scenario=rules.exclude_seen is not None or excluded > 0,

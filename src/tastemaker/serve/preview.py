@@ -96,14 +96,16 @@ def preview(
 
 
 def drawn(view: View, store: Store, count: int) -> list[str]:
-    """Users to look at: drawn from those that the model knows, who did something first; the same ones each time."""
+    """Users to look at: drawn from those that the model knows and nobody erased, who did something first; the same ones each time."""
     known = None if view.recommender is None else view.recommender.users.ids
     if known is None or not len(known):
         return [one.user_id for one in store.users(limit=count).rows]
     places = random.Random(0).sample(range(len(known)), min(len(known), _DRAWN_FROM * count))
     ids = [str(known[place].as_py()) for place in places]
+    ids = [one for one, gone in zip(ids, store.erased(ids), strict=True) if not gone]
     active = [bool(past) for past in store.histories(ids, 1)]
-    return sorted(ids, key=lambda one: not active[ids.index(one)])[:count]
+    order = sorted(range(len(ids)), key=lambda place: not active[place])
+    return [ids[place] for place in order[:count]]
 
 
 def _scores(before: Row, after: Row, desk: Desk, view: View) -> dict[int, float]:

@@ -45,7 +45,7 @@ export function List({ onOpen }) {
 
 /** Which version is in force, and whether something waits to be published. */
 export function State({ inForce, draft, dirty }) {
-  return html`<span class="row tight">
+  return html`<span class="row tight whole">
     <${Badge} tone=${inForce ? "good" : ""}>${inForce ? `version ${inForce} in force` : "not in force"}<//>
     ${draft && html`<${Badge} tone="info">draft waits<//>`} ${dirty && html`<${Badge} tone="warn">not saved<//>`}
   </span>`;
