@@ -79,7 +79,7 @@ def test_history_says_who_changed_what_and_when(client: httpx.Client, server: Se
     actions = [row["action"] for row in server.store.audit_log(limit=5).rows]
     assert actions == ["scenarios.rollback"] + ["scenarios.publish", "scenarios.draft"] * 2
     (one,) = client.get("/v1/scenarios").json()["scenarios"]
-    assert one["in_force"] == second["version"] - 1 and not one["draft"]
+    assert one["description"] == "" and one["in_force"] == second["version"] - 1 and not one["draft"]
 
 
 @pytest.mark.parametrize(
@@ -222,6 +222,19 @@ def test_nobody_who_was_erased_is_drawn(client: httpx.Client, server: Server) ->
     first = drawn()
     server.store.erase_user(first[0])
     assert first[0] not in drawn() and len(drawn()) == 3
+
+
+def test_the_list_tells_what_each_is_for(client: httpx.Client) -> None:
+    for name, state in (("a", "draft"), ("b", "published"), ("c", "both")):
+        save(client, {"description": f"for {name}"}, name=name)
+        if state != "draft":
+            client.post(f"/v1/scenarios/{name}:publish", json={})
+        if state == "both":
+            save(client, {"description": "for later"}, name=name)
+    page = client.get("/v1/scenarios", params={"limit": 2}).json()
+    rows = page["scenarios"] + client.get("/v1/scenarios", params={"cursor": page["next_cursor"]}).json()["scenarios"]
+    told = [(one["name"], one["description"], one["draft"], bool(one["in_force"])) for one in rows]
+    assert told == [("a", "for a", True, False), ("b", "for b", False, True), ("c", "for later", True, True)]
 
 
 def test_nobody_overwrites_what_they_have_not_seen(client: httpx.Client) -> None:

@@ -33,9 +33,8 @@ async def scenarios(call: Call) -> ScenariosReply:
     """All of them, by name."""
 
     def work() -> ScenariosReply:
-        store = call.parts.store
-        page = store.scenarios(call.query.cursor, call.query.limit)
-        return ScenariosReply(scenarios=[_summary(store, one) for one in page.rows], next_cursor=page.next)
+        page = call.parts.store.scenarios(call.query.cursor, call.query.limit)
+        return ScenariosReply(scenarios=[_summary(call, one) for one in page.rows], next_cursor=page.next)
 
     return await call.parts.reads.run(work)
 
@@ -167,14 +166,12 @@ def _reply(call: Call, name: str) -> ScenarioReply:
     )
 
 
-def _summary(store: Store, found: Scenario) -> ScenarioSummary:
-    rules: Mapping[str, Any] | None = found.draft
-    if rules is None and found.in_force is not None:
-        kept = store.scenario_version(found.name, found.in_force)
-        rules = None if kept is None else kept.rules
+def _summary(call: Call, found: Scenario) -> ScenarioSummary:
+    current = call.parts.service.scenarios.get(found.name)
+    description = "" if current is None else current.rules.description
     return ScenarioSummary(
         name=found.name,
-        description=str((rules or {}).get("description", "")),
+        description=description if found.draft is None else str(found.draft.get("description", "")),
         in_force=found.in_force,
         versions=found.versions,
         draft=found.draft is not None,
