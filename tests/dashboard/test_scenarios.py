@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.dashboard.conftest import HOSTILE, Shop, Tab, axe
-from tests.serve.serving import Server, serving
+from tests.serve import shops
+from tests.serve.serving import Server, running, serving
+from tests.serve.worlds import opened
 
 from tastemaker.serve.auth import new_key
 
@@ -181,6 +184,33 @@ def test_every_rule_can_be_set_without_code(tab: Tab, shop: Shop) -> None:
     tab.get_by_text("not saved").wait_for(state="detached")
     later = shop.get("/v1/scenarios/home")["draft"]
     assert "boosts" not in later and "exclude_item_ids" not in later
+
+
+def test_what_was_typed_is_still_there_when_one_comes_back(tab: Tab, shop: Shop) -> None:
+    shop.client.put("/v1/scenarios/home", json={"rules": {"limit": 3}})
+    tab.open("scenarios", name="home")
+    tab.get_by_label("Items of a list").fill("6")
+    tab.get_by_text("not saved").wait_for()
+    tab.get_by_role("button", name="All scenarios").click()
+    tab.get_by_role("button", name="home").click()
+    tab.get_by_text("not saved").wait_for()
+    assert tab.get_by_label("Items of a list").input_value() == "6"
+    tab.get_by_role("button", name="Save draft").click()
+    tab.get_by_text("not saved").wait_for(state="detached")
+    assert shop.get("/v1/scenarios/home")["draft"] == {"limit": 6}
+
+
+def test_both_stages_are_in_the_picture_where_there_are_two(tmp_path: Path, open_tab: Callable[..., Tab]) -> None:
+    with opened(tmp_path, shops.shop()) as (service, store, _clock), running(service, store) as url:
+        tab = open_tab(url)
+        tab.open("scenarios")
+        tab.locator("[data-stage=ranker]").wait_for()
+        tab.locator("[data-stage=sources]").click()
+        told = tab.locator("[data-details=sources]").inner_text()
+        assert "item_knn: its 12 best items" in told and "popularity: its 12 best items" in told
+        tab.locator("[data-stage=ranker]").click()
+        assert "orders the candidates" in tab.locator("[data-details=ranker]").inner_text()
+        axe(tab)
 
 
 def test_what_is_wrong_is_said_where_it_is_and_cannot_be_saved(tab: Tab, shop: Shop) -> None:

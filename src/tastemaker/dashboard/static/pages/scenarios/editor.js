@@ -18,6 +18,9 @@ const VIEWS = [
   { id: "history", label: "History" },
 ];
 
+/** Rules that were typed and not saved, with the revision they began with, by name: leaving the page does not lose them. */
+const unsaved = new Map();
+
 export function Editor({ name, view }) {
   const path = `/v1/scenarios/${encodeURIComponent(name)}`;
   const { data, error, reload } = useLoad(path);
@@ -27,15 +30,26 @@ export function Editor({ name, view }) {
   const saved = data && (data.draft ?? data.published?.rules ?? {});
   useEffect(() => {
     if (data && kept !== data.revision) {
+      const mine = unsaved.get(name);
       setKept(data.revision);
-      setRules(saved);
+      setRules(mine?.revision === data.revision ? mine.rules : saved);
     }
   }, [data]);
+  const dirty = Boolean(data && rules) && !same(rules, saved);
+  useEffect(() => {
+    if (!dirty) {
+      if (rules && kept === data?.revision) unsaved.delete(name);
+      return undefined;
+    }
+    unsaved.set(name, { rules, revision: data.revision });
+    const ask = (event) => event.preventDefault();
+    addEventListener("beforeunload", ask);
+    return () => removeEventListener("beforeunload", ask);
+  }, [dirty, rules]);
   const checked = useChecked(rules);
   if (error) return html`<${Page} title=${name}><${Problem} error=${error} retry=${reload} /><//>`;
   if (!data || !rules) return html`<${Page} title=${name}><${Loading} rows=${6} /><//>`;
 
-  const dirty = !same(rules, saved);
   const read = api.may(CHANGES) ? "" : `needs a key with the scope ${CHANGES}`;
   const wrong = checked?.errors?.[0];
   const save = async () => {
