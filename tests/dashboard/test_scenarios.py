@@ -311,6 +311,9 @@ def _look(server: Server, admin: str, secret: str, open_tab: Callable[..., Tab])
         assert button.get_attribute("aria-disabled") == "true" and "catalog:write" in button.get_attribute("title")
     assert tab.get_by_label("Items of a list").is_disabled() and tab.get_by_label("Items of a list").input_value() == "4"
     assert tab.get_by_role("combobox", name="Pin an item").count() == 0
+    tab.locator("#rule-pins .tip button").click()
+    tab.get_by_text("The item stands at its position for everybody").wait_for()
+    tab.keyboard.press("Escape")
     tab.get_by_role("tab", name="Preview").click()
     tab.get_by_role("button", name="Preview", exact=True).click()
     tab.get_by_text("Nothing changes for these users.").wait_for()

@@ -97,6 +97,7 @@ def test_history_says_who_changed_what_and_when(client: httpx.Client, server: Se
         ({"boosts": [{"filter": "price < 3", "weight": 0}]}, "invalid", "weight"),
         ({"limit": 0}, "invalid", "limit"),
         ({"filtre": "price < 3"}, "invalid", "filtre"),
+        ({"max_per": {f"property {n}": 1 for n in range(33)}}, "invalid", "max_per"),
     ],
 )
 def test_rules_that_cannot_hold_are_refused_and_say_which(
@@ -112,6 +113,11 @@ def test_rules_that_cannot_hold_are_refused_and_say_which(
         (error,) = looked.json()["errors"]
         assert error["code"] == code and told in f"{error['detail']} of {error['rule']}"
     assert client.get("/v1/scenarios/home").status_code == 404
+
+
+def test_rules_that_are_too_many_to_be_held_in_memory_are_refused(client: httpx.Client) -> None:
+    answer = save(client, {"parameters": {"unread": "x" * (1 << 19)}})
+    assert answer.status_code == 422 and answer.json()["code"] == "too_large"
 
 
 def test_what_is_odd_is_noted(client: httpx.Client, server: Server) -> None:

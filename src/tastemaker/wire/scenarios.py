@@ -30,7 +30,7 @@ class Rules(Body):
     exclude_seen: bool | SeenRule | None = None
     diversity: Share | None = None
     """0…1"""
-    max_per: dict[str, Annotated[int, Meta(ge=1)]] = msgspec.field(default_factory=dict)
+    max_per: Annotated[dict[str, Annotated[int, Meta(ge=1)]], Meta(max_length=32)] = msgspec.field(default_factory=dict)
     """at most so many items with the same value of a property"""
     rotation: Rotation | None = None
     limit: Limit | None = None

@@ -27,6 +27,8 @@ from tastemaker.wire.scenarios import (
 )
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+_BYTES = 1 << 19
+"""Of a set of rules as JSON at most: all that are in force are held in memory."""
 
 
 async def scenarios(call: Call) -> ScenariosReply:
@@ -66,6 +68,9 @@ async def check(call: Call) -> Checked:
 async def save(call: Call) -> ScenarioReply:
     """Keeps a draft, if its rules can hold."""
     name, sent = _name(call), call.body
+    size = len(msgspec.json.encode(sent.rules))
+    if size > _BYTES:
+        raise RequestError(f"rules of {size} bytes", code="too_large", expected=f"at most {_BYTES}", hint="name fewer items")
 
     def work() -> ScenarioReply:
         hold(call.parts.service.check_rules(sent.rules))
