@@ -139,6 +139,19 @@ def test_a_stage_of_the_picture_leads_to_its_rules(tab: Tab, shop: Shop) -> None
     assert "scores" in tab.locator("[data-details=sources]").inner_text()
 
 
+def test_the_picture_shows_the_draft_or_what_is_in_force(tab: Tab, shop: Shop) -> None:
+    published(shop, {"limit": 5})
+    shop.client.put("/v1/scenarios/home", json={"rules": {"limit": 6}})
+    tab.open("scenarios", name="home")
+    pins = tab.locator("[data-stage=pins]")
+    tab.get_by_text("Under the draft that is saved").wait_for()
+    assert "6 items" in pins.text_content()
+    tab.get_by_role("switch", name="as in the draft").uncheck()
+    tab.get_by_text("Under version").wait_for()
+    tab.settled()
+    assert "5 items" in pins.text_content()
+
+
 def test_every_rule_can_be_set_without_code(tab: Tab, shop: Shop) -> None:
     shop.client.put("/v1/scenarios/home", json={"rules": {}})
     tab.open("scenarios", name="home")

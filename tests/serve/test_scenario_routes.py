@@ -315,6 +315,12 @@ def test_the_pipeline_is_what_runs(client: httpx.Client, server: Server) -> None
     ]
     assert not stages["diversity"]["active"] and "no vectors" in stages["diversity"]["detail"]
     assert stages["pins"]["settings"] == {"pins": [{"item_id": "i4", "position": 1}], "limit": 6}
+    assert not told["draft"]
+    save(client, {"limit": 3})
+    drafted = client.get("/v1/pipeline", params={"scenario": "home", "draft": "true"}).json()
+    assert drafted["draft"] and drafted["version"] == told["version"] + 1
+    assert [stage["name"] for stage in drafted["stages"] if stage["by_scenario"]] == ["pins"]
+    assert client.get("/v1/pipeline", params={"scenario": "home"}).json()["version"] == told["version"]
     seconds, batches = server.monitor.list_stages()["score"]
     (score,) = stages["sources"]["measured"]
     assert score["batches"] == batches and score["mean_ms"] == pytest.approx(seconds / batches * 1000, abs=1e-3)

@@ -264,6 +264,8 @@ class PipelineQuery(Body):
     """Under which scenario."""
 
     scenario: Annotated[str, Meta(max_length=64)] | None = None
+    draft: bool = False
+    """true: under its draft, where it has one, instead of what is in force"""
 
 
 class Measured(Reply):
@@ -306,5 +308,7 @@ class PipelineReply(Reply):
     """one_stage, two_stage, or none where there is no model"""
     scenario: str | None
     version: int | None
-    """of the scenario that is in force"""
+    """of the rules: in force, or the next one where they are a draft"""
+    draft: bool
+    """whether the rules are those of a draft"""
     stages: list[Stage]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -143,10 +142,15 @@ async def delete(call: Call) -> None:
 
 async def pipeline(call: Call) -> PipelineReply:
     """The stages of a list, as they run for the model in use."""
-    asked = call.query.scenario
-    if asked is not None:
-        _checked(asked)
-    work = partial(call.parts.service.pipeline, asked, call.parts.monitor.list_stages())
+    name, times = call.query.scenario, call.parts.monitor.list_stages()
+    if name is not None:
+        _checked(name)
+
+    def work() -> PipelineReply:
+        found = call.parts.store.scenario(name) if name is not None and call.query.draft else None
+        draft = None if found is None or found.draft is None else msgspec.convert(found.draft, Rules)
+        return call.parts.service.pipeline(name, times, draft)
+
     return await call.parts.reads.run(work)
 
 

@@ -4,7 +4,7 @@ import { useLoad, useSettled } from "../../lib/data.js";
 import { plural, share } from "../../lib/format.js";
 import { html, useEffect, useState } from "../../lib/html.js";
 import { go, setParams } from "../../lib/route.js";
-import { Button, Card, Confirm, Copy, Loading, Note, Page, Problem, Tabs, Tip, toast } from "../../ui/index.js";
+import { Button, Card, Confirm, Copy, Loading, Note, Page, Problem, Tabs, Tip, Toggle, toast } from "../../ui/index.js";
 import { History } from "./history.js";
 import { State } from "./list.js";
 import { Pipeline } from "./pipeline.js";
@@ -27,6 +27,7 @@ export function Editor({ name, view }) {
   const [rules, setRules] = useState(null);
   const [kept, setKept] = useState(null);
   const [asking, setAsking] = useState(null);
+  const [asDraft, setAsDraft] = useState(true);
   const saved = data && (data.draft ?? data.published?.rules ?? {});
   useEffect(() => {
     if (data && kept !== data.revision) {
@@ -72,6 +73,7 @@ export function Editor({ name, view }) {
     }));
   };
   const before = data.published?.replaced;
+  const under = data.draft && asDraft ? "Under the draft that is saved, which is not in force." : data.published ? `Under version ${data.published.version}, which is in force.` : "Nothing is in force yet.";
   const saving = read || (dirty ? wrong && `${wrong.rule}: ${wrong.detail}` : "nothing has changed since it was saved");
   const actions = html`
     <${Button} onClick=${save} kind=${dirty ? "primary" : ""} why=${saving}>Save draft<//>
@@ -83,8 +85,12 @@ export function Editor({ name, view }) {
       <${State} inForce=${data.published?.version} draft=${Boolean(data.draft)} dirty=${dirty} />
       <${Copy} label="Copy as curl" text=${api.curl("POST", "/v1/recommendations", { user_id: "USER", scenario: name })} />
     </div>
-    <${Card} title=${html`What its lists go through <${Tip} text=${TIPS.pipeline} />`} note=${data.published ? `With version ${data.published.version}, which is in force. Choose a stage to get to its rules.` : "Nothing is in force yet. Choose a stage to get to its rules."}>
-      <${Pipeline} key=${data.published?.version ?? 0} scenario=${name} onRule=${toRule} />
+    <${Card}
+      title=${html`What its lists go through <${Tip} text=${TIPS.pipeline} />`}
+      note=${`${under} Choose a stage to get to its rules.`}
+      actions=${data.draft && html`<${Toggle} checked=${asDraft} onChange=${setAsDraft}>as in the draft<//>`}
+    >
+      <${Pipeline} key=${`${data.revision}${asDraft}`} scenario=${name} draft=${Boolean(data.draft) && asDraft} onRule=${toRule} />
     <//>
     <${Tabs} label="Views" tabs=${VIEWS} value=${view} onChange=${(id) => setParams({ view: id }, { step: true })} />
     <div role="tabpanel" aria-labelledby=${`tab-${view}`}>

@@ -7,9 +7,9 @@ import { Badge, Button, Loading, Problem } from "../../ui/index.js";
 const [WIDE, HIGH, GAP, BETWEEN] = [134, 74, 22, 26];
 const RULES = { filter: "filter", seen: "seen", boosts: "boosts", diversity: "variety", max_per: "variety", rotation: "variety", pins: "pins" };
 
-/** `onRule(section)` is called when a stage is chosen that has rules; without it stages only tell what they do. */
-export function Pipeline({ scenario, onRule }) {
-  const { data, error, reload } = useLoad("/v1/pipeline", { scenario });
+/** Under what is in force, or the draft. `onRule(section)` is called when a stage is chosen that has rules; without it stages only tell what they do. */
+export function Pipeline({ scenario, draft, onRule }) {
+  const { data, error, reload } = useLoad("/v1/pipeline", { scenario, draft: draft || undefined });
   const [chosen, setChosen] = useState(null);
   if (error) return html`<${Problem} error=${error} retry=${reload} />`;
   if (!data) return html`<${Loading} rows=${3} />`;
