@@ -12,6 +12,7 @@ from tastemaker.serve.limits import Threads
 if TYPE_CHECKING:
     from tastemaker.serve.batcher import Batcher
     from tastemaker.serve.broadcast import Broadcast
+    from tastemaker.serve.drift import Drifts
     from tastemaker.serve.monitor import Monitor
     from tastemaker.serve.registry import Registry
     from tastemaker.serve.route import Table
@@ -43,6 +44,7 @@ class Parts:
     table: Table
     broadcast: Broadcast
     """what is told as it changes"""
+    drifts: Drifts
     settings: Mapping[str, Settings]
     """in force, by section"""
     document: bytes = b""

@@ -10,5 +10,7 @@ export const GLOSSARY = {
   p99: "99 of 100 requests were answered faster than this.",
   gate: "Before a version is put into use it is asked about what users did last, beside popularity, item neighbours and the version in use; one that is worse is refused.",
   ndcg: "Between 0 and 1: how near the top of the list of ten the thing stands that the user really took next. 1 would be first for everybody.",
+  drift: "Steady: no more than chance alone makes of samples of this size. Watch: more than that. Drifted: much more; train again or look at the feed.",
+  duplicates: "Events whose event_id had come before: sent twice, they have one effect.",
   interval: "The range that holds the true value with 95 % confidence: the more data, the narrower.",
 };
