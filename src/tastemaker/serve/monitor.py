@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from tastemaker import __version__
 from tastemaker.recommend.language.tally import Tally
+from tastemaker.serve.rates import Rates
 from tastemaker.serve.times import to_text
 from tastemaker.store.base import ModelVersion
 from tastemaker.wire.bodies import Answer, EventsTaken
@@ -30,6 +31,18 @@ MEDIA_TYPE = "text/plain; version=1.0.0; charset=utf-8; escaping=underscores"
 STAGES = ("read", "handle", "write")
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+_LISTS = (
+    "/recommendations",
+    "/recommendations:batch",
+    "/similar",
+    "/rank",
+    "/popular",
+    "/trending",
+    "/latest",
+    "/next",
+    ":complementary",
+)
+"""Ends of the routes that answer with items."""
 _KEPT = 100
 _UNWRITTEN = 100_000
 
@@ -104,6 +117,8 @@ class Monitor:
         self.slow_ms, self._log, self._clock = slow_ms, log, clock
         self.slow: deque[tuple[float, Seen]] = deque(maxlen=_KEPT)
         """time and facts of the last slow requests"""
+        self.rates = Rates(clock)
+        """the last minutes"""
         self._told: list[dict[str, object]] = []
         """lines of those turned away"""
         self._lines: deque[tuple[float, Seen]] = deque(maxlen=_UNWRITTEN)
@@ -143,7 +158,7 @@ class Monitor:
         for outcome in ("accepted", "duplicate", "rejected"):
             self._events.labels(outcome)
         self._turned: Counts[tuple[str, str]] = Counts()
-        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram, list[Histogram]]] = {}
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram, list[Histogram], bool]] = {}
         self._asks: list[Callable[[], None]] = []
 
     def request(self, seen: Seen) -> None:
@@ -155,15 +170,18 @@ class Monitor:
                 self._requests.labels(seen.method, seen.route, str(seen.status)),
                 self._seconds.labels(seen.route),
                 [self._stages.labels(seen.route, stage) for stage in STAGES],
+                seen.route.partition("?")[0].endswith(_LISTS),
             )
-        count, seconds, stages = found
+        count, seconds, stages, listed = found
         took = seen.written - seen.started
+        self.rates.request(took, seen.status, listed=listed)
         count.inc()
         seconds.observe(took)
         for stage, part in zip(stages, seen.stages(), strict=True):
             stage.observe(part)
         if seen.code:
             self._problems.labels(seen.code).inc()
+            self.rates.count(f"problem {seen.code}")
         now = self._clock()
         if took * 1000 >= self.slow_ms:
             self.slow.appendleft((now, seen))
@@ -178,6 +196,8 @@ class Monitor:
         """Puts those turned away since the last time where they are seen; in the thread that turns away."""
         for (method, route), count in self._turned.items():
             self._requests.labels(method, route, "503").inc(count)
+            self.rates.count("requests", count)
+            self.rates.count("failed", count)
             self._problems.labels("overload").inc(count)
             if self._log is not None:
                 self._told.append({"method": method, "route": route, "status": 503, "code": "overload", "requests": count})
@@ -186,11 +206,14 @@ class Monitor:
     def answered(self, answer: Answer) -> None:
         """Counts a recommendation."""
         self._answers.labels(answer.status, answer.fallback or "").inc()
+        self.rates.count(answer.status)
         for warning in answer.warnings:
             self._warnings.labels(warning).inc()
 
     def taken(self, taken: EventsTaken) -> None:
         """Counts a batch of events."""
+        for name, number in (("accepted", taken.accepted), ("duplicate", taken.duplicates), ("rejected", len(taken.rejected))):
+            self.rates.count(name, number)
         self._events.labels("accepted").inc(taken.accepted)
         self._events.labels("duplicate").inc(taken.duplicates)
         self._events.labels("rejected").inc(len(taken.rejected))
@@ -212,6 +235,10 @@ class Monitor:
     def watch_queue(self, name: str, depth: Callable[[], float]) -> None:
         """Shows how many wait in a queue."""
         self._depth.labels(name).set_function(depth)
+
+    def flying(self) -> float:
+        """Requests being answered."""
+        return float(next(iter(self.in_flight.collect())).samples[0].value)
 
     def watch_language(self, tally: Tally) -> None:
         """Shows what a language model was asked, what became of it and what it cost."""

@@ -38,6 +38,7 @@ from tastemaker.serve.keeper import Keeper
 from tastemaker.serve.likeness import Likeness
 from tastemaker.serve.live import Live
 from tastemaker.serve.masks import Masks
+from tastemaker.serve.outcomes import Outcomes
 from tastemaker.serve.pages import Pages
 from tastemaker.serve.recorder import Recorder
 from tastemaker.serve.settings import ServeSettings
@@ -117,7 +118,10 @@ class Service(Keeper):
             self._live, Surveys(self._shelves, lambda view: None, clock), clock, settings.popular_days * 86_400
         )
         self._warm, self._follow = False, follow
+        self.outcomes = Outcomes(store, clock, settings.purchase_kinds)
+        """what recommendations earned"""
         self._live.each_round(self._shelves.refresh)
+        self._live.each_round(self.outcomes.refresh)
         self._live.each_round(self._count)
         self._live.each_round(self._interview.begin)
 
@@ -329,6 +333,8 @@ class Service(Keeper):
         while self._live.encode():
             pass
         self._shelves.refresh()
+        while self.outcomes.refresh():
+            pass
         self._count()
         self._interview.prepare()
         return changed

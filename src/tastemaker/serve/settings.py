@@ -45,6 +45,11 @@ class ServeSettings(Settings):
     popular_refresh_seconds: float = Field(10.0, gt=0, description="age at which event counts are taken anew")
     recorder_queue: int = Field(20_000, ge=1, description="answers that may wait to be kept; the oldest go beyond")
     recorder_group: int = Field(500, ge=1, description="answers kept in one write")
+    purchase_kinds: tuple[str, ...] = Field(
+        ("purchase", "buy", "order", "transaction", "conversion"),
+        description="types of events that are purchases, for what recommendations earn",
+    )
+    model_days: float = Field(14.0, gt=0, description="age of the model in use at which the dashboard says so")
     masks: int = Field(256, ge=1, description="filter results held")
     pages: int = Field(20_000, ge=1, description="answers held in memory for their next page")
     last_answers: int = Field(20_000, ge=1, description="users whose last list is held, for when the model cannot answer")

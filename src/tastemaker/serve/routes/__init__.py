@@ -8,6 +8,7 @@ from tastemaker.serve.routes.admin import ADMIN
 from tastemaker.serve.routes.catalogue import CATALOGUE
 from tastemaker.serve.routes.events import EVENTS
 from tastemaker.serve.routes.models import MODELS
+from tastemaker.serve.routes.overview import OVERVIEW
 from tastemaker.serve.routes.recommendations import RECOMMENDATIONS
 from tastemaker.serve.routes.system import SYSTEM
 
@@ -17,6 +18,7 @@ ROUTES: tuple[Route, ...] = (
     *CATALOGUE,
     *MODELS,
     *ADMIN,
+    *OVERVIEW,
     *SYSTEM,
     *GORSE,
 )

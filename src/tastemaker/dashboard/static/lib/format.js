@@ -10,7 +10,7 @@ export function number(value, digits) {
 }
 
 /** 1234567 → "1.2M". */
-export const short = (value) => (known(value) ? value.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 }) : NONE);
+export const short = (value) => (known(value) && Math.abs(value) < 10 ? number(value, 3) : known(value) ? value.toLocaleString("en", { notation: "compact", maximumFractionDigits: 1 }) : NONE);
 
 /** 0.0321 → "3.2 %". */
 export function share(value, digits) {

@@ -26,8 +26,8 @@ export function Chart({ series, x, unit = "", format = number, height = 220, tim
       legend: { live: true },
       scales: { x: { time: Boolean(time) }, y: log ? { distr: 3 } : { range: (_, low, high) => range(low, high, free) } },
       axes: [
-        { ...axis, label: xLabel || undefined, labelSize: 18, labelFont: axis.font, values: time ? undefined : (_, ticks) => ticks.map((tick) => short(tick)) },
-        { ...axis, size: 58, label: unit || undefined, labelSize: 18, labelFont: axis.font, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : short(tick))) },
+        { ...axis, label: xLabel || undefined, labelSize: 18, labelFont: axis.font, values: time ? CLOCK : (_, ticks) => ticks.map((tick) => short(tick)) },
+        { ...axis, size: 58, label: unit || undefined, labelSize: 18, labelFont: axis.font, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : unit ? short(tick) : format(tick))) },
       ],
       series: [
         { label: xLabel || (time ? "time" : "x"), value: (_, value) => (value === null ? "–" : time ? when(value) : number(value)) },
@@ -64,6 +64,15 @@ export function Chart({ series, x, unit = "", format = number, height = 220, tim
   </figure>`;
 }
 
+/** Words of times on an axis, for steps of a year down to a second. */
+const CLOCK = [
+  [31536000, "{YYYY}", null, null, null, null, null, null, 1],
+  [2419200, "{MMM} {YYYY}", null, null, null, null, null, null, 1],
+  [86400, "{D} {MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+  [60, "{HH}:{mm}", "\n{D} {MMM} {YYYY}", null, "\n{D} {MMM}", null, null, null, 1],
+  [1, "{HH}:{mm}:{ss}", "\n{D} {MMM} {YYYY}", null, "\n{D} {MMM}", null, null, null, 1],
+];
+
 function range(low, high, free) {
   if (low === null || !Number.isFinite(low)) return [0, 1];
   const margin = (high - low || Math.abs(high) || 1) * 0.08;
@@ -77,11 +86,11 @@ const faint = (colour) => colour.replace(/^rgb\((.*)\)$/, (_, inner) => `rgb(${i
 function Numbers({ caption, x, series, format, time }) {
   const step = Math.max(1, Math.ceil(x.length / 60));
   const rows = x.map((_, at) => at).filter((at) => at % step === 0 || at === x.length - 1);
-  return html`<table class="visually-hidden">
+  return html`<div class="visually-hidden"><table>
     <caption>${caption}</caption>
     <thead><tr><th scope="col">${time ? "time" : "x"}</th>${series.map(({ label }) => html`<th key=${label} scope="col">${label}</th>`)}</tr></thead>
     <tbody>
       ${rows.map((at) => html`<tr key=${at}><td>${time ? when(x[at]) : number(x[at])}</td>${series.map((one) => html`<td key=${one.label}>${(one.format ?? format)(one.values[at])}</td>`)}</tr>`)}
     </tbody>
-  </table>`;
+  </table></div>`;
 }

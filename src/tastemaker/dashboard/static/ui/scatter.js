@@ -30,11 +30,11 @@ export function Scatter({ points, xAxis, yAxis, height = 320, caption, onPoint, 
       ${line && html`<polyline points=${line.map(({ x, y }) => `${xs.at(x)},${ys.at(y)}`).join(" ")} fill="none" stroke="var(--edge-strong)" stroke-dasharray="4 4" />`}
       ${known.map((point, at) => html`<${Point} key=${point.label} point=${point} at=${at} xs=${xs} ys=${ys} words=${words} width=${width} onPoint=${onPoint} />`)}
     </svg>
-    <table class="visually-hidden">
+    <div class="visually-hidden"><table>
       <caption>${caption}</caption>
       <thead><tr><th scope="col">name</th><th scope="col">${xAxis.label}</th><th scope="col">${yAxis.label}</th></tr></thead>
       <tbody>${known.map((point) => html`<tr key=${point.label}><td>${point.label}</td><td>${words.x(point.x)}</td><td>${words.y(point.y)}</td></tr>`)}</tbody>
-    </table>
+    </table></div>
   </figure>`;
 }
 

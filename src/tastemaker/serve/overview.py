@@ -1,0 +1,236 @@
+"""Overview: numbers of the last minutes, outcomes, and what needs a look."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tastemaker.serve import rates
+from tastemaker.serve.outcomes import Counted, Tally
+from tastemaker.serve.outcomes import Share as Counting
+from tastemaker.serve.rates import Second
+from tastemaker.serve.times import to_text
+from tastemaker.wire.control import ModelInUse
+from tastemaker.wire.overview import Alert, Covered, Outcome, Overview, Pulse, Series, Share
+
+if TYPE_CHECKING:
+    from tastemaker.serve.call import Parts
+
+_MINUTE = 60
+_STEP = 10
+_FALLBACK, _DEGRADED, _REJECTED = 0.5, 0.01, 0.05
+"""Shares above which something is said."""
+_ENOUGH = 50
+"""Of fewer a share says nothing."""
+
+
+def in_use(parts: Parts) -> ModelInUse:
+    """The version in use."""
+    version, ready = parts.service.version, parts.service.ready
+    if version is None:
+        return ModelInUse(ready=ready, name=None, version=None, created=None)
+    return ModelInUse(ready=ready, name=version.name, version=version.version, created=to_text(version.created))
+
+
+def pulse(parts: Parts) -> Pulse:
+    """The last minute, now."""
+    seconds = parts.monitor.rates.last(_MINUTE)
+    counts = rates.totals(seconds)
+    answers = counts["ok"] + counts["fallback"] + counts["degraded"]
+    middle, high, highest = rates.percentiles(seconds, (0.5, 0.95, 0.99))
+    return Pulse(
+        time=round(time.time(), 3),
+        requests_per_second=counts["requests"] / _MINUTE,
+        lists_per_second=counts["lists"] / _MINUTE,
+        failed_per_second=counts["failed"] / _MINUTE,
+        p50_ms=middle,
+        p95_ms=high,
+        p99_ms=highest,
+        events_per_second=counts["accepted"] / _MINUTE,
+        duplicates_per_second=counts["duplicate"] / _MINUTE,
+        rejected_per_second=counts["rejected"] / _MINUTE,
+        fallback=counts["fallback"] / answers if answers else None,
+        degraded=counts["degraded"] / answers if answers else None,
+        in_flight=parts.monitor.flying(),
+        ready=parts.service.ready,
+    )
+
+
+def series(seconds: list[Second], now: float) -> Series:
+    """Seconds in steps up to now."""
+    end = int(now) - int(now) % _STEP
+    steps: dict[int, list[Second]] = {at: [] for at in range(end - rates.SECONDS + _STEP, end + 1, _STEP)}
+    for one in seconds:
+        at = one.at - one.at % _STEP + _STEP
+        if at in steps:
+            steps[at].append(one)
+    counts = [rates.totals(step) for step in steps.values()]
+    times = [rates.percentiles(step, (0.5, 0.95, 0.99)) for step in steps.values()]
+    return Series(
+        step_seconds=_STEP,
+        time=[float(at) for at in steps],
+        requests_per_second=[count["requests"] / _STEP for count in counts],
+        events_per_second=[count["accepted"] / _STEP for count in counts],
+        rejected_per_second=[count["rejected"] / _STEP for count in counts],
+        p50_ms=[one[0] for one in times],
+        p95_ms=[one[1] for one in times],
+        p99_ms=[one[2] for one in times],
+    )
+
+
+def overview(parts: Parts, days: float) -> Overview:
+    """Everything; waits for the store."""
+    now = time.time()
+    lately = parts.monitor.rates.last(rates.SECONDS)
+    beat, model, counted = pulse(parts), in_use(parts), parts.service.outcomes.counted()
+    version = parts.service.version
+    age = None if version is None else now - version.created / 1e6
+    since = int((now - days * 86_400) * 1e6)
+    total = counted.total(since)
+    alerts = list(_alerts(parts, beat, lately, age))
+    return Overview(
+        health="bad" if any(one.severity == "bad" for one in alerts) else "warn" if alerts else "good",
+        alerts=alerts,
+        pulse=beat,
+        series=series(lately, now),
+        model=model,
+        model_age_seconds=age,
+        counted_at=to_text(counted.at) if counted.at else None,
+        counted_since=None if counted.since is None else to_text(counted.since),
+        click_through=_share(total.clicked, total.answers),
+        conversion=_share(total.bought, total.answers),
+        by_day=_by_day(counted, since),
+        by_model=by_model(counted, since),
+        catalogue=_covered(parts),
+        events=parts.store.last_sequence(),
+    )
+
+
+def by_model(counted: Counted, since: int = 0) -> list[Outcome]:
+    """Outcomes by what answered, the most answers first."""
+    sources = sorted({source for day, source, _ in counted.tallies})
+    found = [_outcome(source or "for everybody", counted.total(since, source)) for source in sources]
+    return sorted((one for one in found if one.answers), key=lambda one: (-one.answers, one.name))
+
+
+def _by_day(counted: Counted, since: int) -> list[Outcome]:
+    days: dict[int, Tally] = {}
+    for (day, _, _), tally in counted.tallies.items():
+        if day + 86_400_000_000 > since:
+            days[day] = days.get(day, Tally()) + tally
+    return [_outcome(f"{dt.datetime.fromtimestamp(day / 1e6, dt.UTC):%Y-%m-%d}", days[day]) for day in sorted(days)]
+
+
+def _outcome(name: str, tally: Tally) -> Outcome:
+    return Outcome(
+        name=name,
+        answers=tally.answers,
+        click_through=_share(tally.clicked, tally.answers),
+        conversion=_share(tally.bought, tally.answers),
+    )
+
+
+def _share(count: int, of: int) -> Share:
+    found = Counting.wilson(count, of)
+    return Share(value=found.value, low=found.low, high=found.high, of=found.of)
+
+
+def _covered(parts: Parts) -> Covered:
+    view = parts.service.view
+    mask = view.open_at(int(time.time() * 1e6))[1]
+    shown = 0
+    for item in parts.service.outcomes.shown():
+        code = view.code(item)
+        shown += code is not None and bool(mask[code])
+    available = int(mask.sum())
+    return Covered(items=len(view.stock) - 1, available=available, shown=shown, share=shown / available if available else None)
+
+
+def _alerts(parts: Parts, beat: Pulse, lately: list[Second], age: float | None) -> Iterator[Alert]:
+    counts = rates.totals(lately)
+    answers = counts["ok"] + counts["fallback"] + counts["degraded"]
+    events = counts["accepted"] + counts["duplicate"] + counts["rejected"]
+    settings = parts.service.settings
+    if not beat.ready:
+        yield Alert(
+            code="not_ready",
+            severity="warn",
+            text="The model is being loaded and warmed up.",
+            hint="Wait a moment; until then everybody gets what is popular.",
+            page="models",
+        )
+    if parts.service.view.recommender is None and beat.ready:
+        yield Alert(
+            code="no_model",
+            severity="warn",
+            text="No model is in use: everybody gets what is popular.",
+            hint="Train one, or promote a version.",
+            page="models",
+        )
+    if age is not None and age > settings.model_days * 86_400:
+        yield Alert(
+            code="model_old",
+            severity="warn",
+            text=f"The model in use is {age / 86_400:.0f} days old.",
+            hint="Train a new version, or set a schedule that does.",
+            page="models",
+        )
+    if counts["problem store_unavailable"]:
+        yield Alert(
+            code="store_unavailable",
+            severity="bad",
+            text=f"The store did not answer {counts['problem store_unavailable']} times in ten minutes.",
+            hint="Look at the database: is it up, full, or slow?",
+            page="system",
+        )
+    if counts["requests"] >= _ENOUGH and counts["failed"] > 0.01 * counts["requests"]:
+        yield Alert(
+            code="failing",
+            severity="bad",
+            text=f"{counts['failed']} of {counts['requests']} requests failed in ten minutes.",
+            hint="The log on standard error says where, by request id.",
+            page="system",
+        )
+    if answers >= _ENOUGH and counts["degraded"] > _DEGRADED * answers:
+        yield Alert(
+            code="degraded",
+            severity="bad",
+            text=f"{counts['degraded']} of {answers} lists in ten minutes came from less than the whole way.",
+            hint="A part failed or was late; the slow requests and the stages of the pipeline say which.",
+            page="system",
+        )
+    if answers >= _ENOUGH and counts["fallback"] > _FALLBACK * answers:
+        yield Alert(
+            code="fallback",
+            severity="warn",
+            text=f"{counts['fallback']} of {answers} lists in ten minutes fell back to what is popular.",
+            hint="Most users are unknown: do events carry the ids that lists are asked for with?",
+            page="data",
+        )
+    if beat.p99_ms is not None and counts["lists"] >= _ENOUGH and beat.p99_ms > parts.monitor.slow_ms:
+        yield Alert(
+            code="slow",
+            severity="warn",
+            text=f"One list in a hundred takes more than {beat.p99_ms:.0f} ms.",
+            hint=f"Requests above {parts.monitor.slow_ms:g} ms are kept with the time of each stage.",
+            page="system",
+        )
+    if events >= _ENOUGH and counts["rejected"] > _REJECTED * events:
+        yield Alert(
+            code="rejected",
+            severity="warn",
+            text=f"{counts['rejected']} of {events} events were rejected in ten minutes.",
+            hint="The rejects say why, each with what was sent.",
+            page="data",
+        )
+    jobs = parts.store.jobs("train", 1)
+    if jobs and jobs[0].state == "failed":
+        yield Alert(
+            code="training_failed",
+            severity="warn",
+            text=f"The last training, of {jobs[0].detail.get('name')}, failed.",
+            hint="The job says why.",
+            page="jobs",
+        )
