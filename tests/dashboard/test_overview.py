@@ -56,7 +56,10 @@ def test_it_is_live(tab: Tab, busy: Shop) -> None:
     before = stat(tab, "Requests")
     for _ in range(200):
         busy.get("/v1/popular", limit=3)
-    tab.wait_for_function("(before) => [...document.querySelectorAll('.stat')].find((one) => one.innerText.startsWith('Requests'))?.innerText !== before", arg=before)
+    tab.wait_for_function(
+        "(before) => [...document.querySelectorAll('.stat')].find((one) => one.innerText.startsWith('Requests'))?.innerText !== before",
+        arg=before,
+    )
 
 
 def test_an_alert_leads_to_the_page_that_helps(tab: Tab, busy: Shop) -> None:
