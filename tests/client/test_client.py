@@ -31,6 +31,7 @@ from tastemaker.client import (
 from tastemaker.client.verbs import Verb, Verbs
 from tastemaker.serve.routes import ROUTES
 from tastemaker.wire.bodies import Boost, EventBody, ItemBody, Recommend, SessionEvent, UserBody
+from tastemaker.wire.scenarios import Rules
 
 QUICK = Retry(base_seconds=0.001)
 
@@ -68,6 +69,7 @@ def test_every_route_has_a_verb() -> None:
     }
     options = {"track": {"item_id": "ID"}, "rank": {"item_ids": []}, "complementary": {"item_ids": []}}
     options |= {"recommend_batch": {"requests": []}, "explain": {"user_id": "ID", "item_id": "ID"}, "merge": {"source": "ID"}}
+    options |= {"save_scenario": {"rules": Rules()}}
     called = set()
     for name, verb in vars(Verbs).items():
         if isinstance(verb, Verb):

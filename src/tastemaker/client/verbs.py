@@ -16,6 +16,7 @@ import msgspec
 from tastemaker.client.call import Call, path, query
 from tastemaker.wire import bodies as w
 from tastemaker.wire import control as c
+from tastemaker.wire import scenarios as s
 
 if TYPE_CHECKING:
     from tastemaker.client.client import AsyncClient, Client
@@ -208,6 +209,28 @@ class Verbs:
     """Everything held on a user."""
     erase = on("DELETE", "/v1/users/{}", w.JobReply)
     """Removes every trace of a user; the receipt says how many rows went."""
+
+    # scenarios
+    scenarios = gets("/v1/scenarios", s.ScenariosQuery, s.ScenariosReply)
+    """Named sets of rules for lists."""
+    scenario = on("GET", "/v1/scenarios/{}", s.ScenarioReply)
+    """A scenario: its draft, and what is in force."""
+    scenario_versions = gets_of("/v1/scenarios/{}/versions", s.ScenariosQuery, s.HistoryReply)
+    """What was ever published, newest first."""
+    check_rules = sends("POST", "/v1/scenarios:check", s.Rules, s.Checked)
+    """Holds rules against the catalogue of now; nothing is kept."""
+    save_scenario = sends_to("PUT", "/v1/scenarios/{}", s.ScenarioBody, s.ScenarioReply)
+    """Saves a draft; what is in force stays."""
+    preview_scenario = sends_to("POST", "/v1/scenarios/{}:preview", s.PreviewBody, s.PreviewReply)
+    """What a draft would change for some users; nothing is kept."""
+    publish_scenario = sends_to("POST", "/v1/scenarios/{}:publish", s.PublishBody, s.ScenarioReply, repeatable=False)
+    """Puts the draft in force."""
+    rollback_scenario = on("POST", "/v1/scenarios/{}:rollback", s.ScenarioReply, repeatable=False)
+    """Back to the version in force before, or to none."""
+    delete_scenario = removes("/v1/scenarios/{}")
+    """Takes a scenario out of force; lists that began with it go on."""
+    pipeline = gets("/v1/pipeline", s.PipelineQuery, s.PipelineReply)
+    """The stages of a list, as they run for the model in use."""
 
     # models and jobs
     models = plain("/v1/models", c.ModelsReply)

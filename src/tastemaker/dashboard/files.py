@@ -47,6 +47,8 @@ class Files:
                 raise ConfigError(f"http.image_origins: {origin!r}", expected="an origin, such as https://img.shop.example")
         self._packed, self.version, self._page = _packed()
         self._policy = policy(image_origins)
+        page = gzip.decompress(self._page).replace(b"IMAGE-ORIGINS", " ".join(image_origins).encode())
+        self._page = gzip.compress(page, 9, mtime=0)
 
     @property
     def routes(self) -> list[BaseRoute]:

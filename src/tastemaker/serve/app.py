@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
 from tastemaker.dashboard.files import Files
+from tastemaker.dashboard.images import Images
 from tastemaker.log import logger
 from tastemaker.serve import openapi, topics
 from tastemaker.serve.auth import Keyring
@@ -124,6 +125,8 @@ def app(
                 spans.close()
 
     page = [*Files(settings.image_origins).routes] if settings.dashboard else []
+    if settings.images is not None:
+        page += Images(settings.images).routes
     application = _Application(http, routes=[*mounts, *page], lifespan=lifespan)
     application.router.default = http  # a mount at "/" would not match a path that holds a newline
     application.router.redirect_slashes = False

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from tastemaker.data.features.encoded import Features
 from tastemaker.data.vocabulary import UNKNOWN
+from tastemaker.errors import FilterError
 from tastemaker.serve.ids import checked
 from tastemaker.serve.masks import Gate, Masks
+from tastemaker.serve.rules import Clause, Settled
 from tastemaker.serve.settings import ServeSettings
 from tastemaker.serve.view import View
-from tastemaker.wire.bodies import Recommend, RecommendSession, SeenRule
-
-EVERYTHING = SeenRule()
-"""`exclude_seen: true`"""
+from tastemaker.wire.bodies import Recommend, SeenRule, SessionEvent
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +36,8 @@ class Ask:
     """`time.perf_counter()` when it was received; None: now"""
     quiet: bool = False
     """whether the language model has no room for it"""
+    version: int | None = None
+    """of its scenario, as the pages before had it (0: none was in force); None: the one in force now"""
 
 
 @dataclass(slots=True, eq=False)
@@ -84,6 +85,8 @@ class Row:
     """One request on its way."""
 
     ask: Ask
+    request: Settled
+    """what was asked, with the rules of its scenario"""
     gate: Gate
     """what may be recommended at all"""
     boosts: list[tuple[np.ndarray, float]]
@@ -124,11 +127,6 @@ class Row:
     """what two stages made of it, the last time they were asked"""
     done: bool = False
 
-    @property
-    def request(self) -> Recommend:
-        """What was asked."""
-        return self.ask.request
-
     def warn(self, warning: str) -> None:
         """Adds a warning, once."""
         if warning not in self.warnings:
@@ -140,38 +138,75 @@ class Row:
         self.warn(warning)
 
 
-def row_of(ask: Ask, view: View, masks: Masks, settings: ServeSettings, now: int, started: float) -> Row:
-    """The request checked and put into codes.
+def row_of(ask: Ask, request: Settled, view: View, masks: Masks, settings: ServeSettings, now: int, started: float) -> Row:
+    """The request, settled already, checked and put into codes.
 
     Raises:
         RequestError: an id or the filter is no good; the request cannot be answered as asked.
     """
-    request = ask.request
-    gate = masks.gate(view, now, request.filter, request.parameters, request.context)
-    boosts = [
-        (masks.matching(view, boost.filter, request.parameters, request.context), boost.weight) for boost in request.boosts
-    ]
+    try:
+        gate, boosts = _masks_of(request, view, masks, now)
+        whole = True
+    except FilterError:
+        request, whole = _usable(ask, request, view, masks), False
+        gate, boosts = _masks_of(request, view, masks, now)
     excluded = {view.code(item) for item in (*request.exclude_item_ids, *ask.before)} - {None}
-    session = isinstance(request, RecommendSession)
     user = None if request.user_id is None else checked(request.user_id, "user_id")
-    for name in request.max_per:
-        view.stock.columns.column(name)
-    rule = request.exclude_seen
     row = Row(
         ask,
+        request,
         gate,
         boosts,
         {},
         excluded,  # type: ignore[arg-type]
         (started if ask.arrived is None else ask.arrived)
         + (settings.deadline_ms if request.deadline_ms is None else request.deadline_ms) / 1000,
-        (EVERYTHING if rule else None) if isinstance(rule, bool) else rule,
-        None if session else user,
+        request.exclude_seen,
+        None if request.events is not None else user,
     )
+    if not whole:
+        row.degrade("scenario_rule_skipped")
     _pin(row, view, now)
-    if isinstance(request, RecommendSession):
-        _read_session(row, request, view)
+    if request.events is not None:
+        _read_session(row, request.events, view)
     return row
+
+
+def _masks_of(request: Settled, view: View, masks: Masks, now: int) -> tuple[Gate, list[tuple[np.ndarray, float]]]:
+    """What may come, and what is raised. Raises FilterError where the catalogue has no such property."""
+    for name in request.max_per:
+        view.stock.columns.column(name)
+    gate = masks.gate_of(view, now, request.clauses, request.context)
+    return gate, [(masks.matching_of(view, one.clause, request.context), one.weight) for one in request.boosts]
+
+
+def _usable(ask: Ask, request: Settled, view: View, masks: Masks) -> Settled:
+    """The request without those rules of its scenario that do not fit the catalogue any more: nobody asked for them in vain."""
+
+    def fits(clause: Clause) -> bool:
+        if not clause.scenario:
+            return True
+        try:
+            masks.matching_of(view, clause, request.context)
+        except FilterError:
+            return False
+        return True
+
+    def there(name: str) -> bool:
+        if name in ask.request.max_per:
+            return True
+        try:
+            view.stock.columns.column(name)
+        except FilterError:
+            return False
+        return True
+
+    return replace(
+        request,
+        clauses=tuple(clause for clause in request.clauses if fits(clause)),
+        boosts=tuple(one for one in request.boosts if fits(one.clause)),
+        max_per={name: cap for name, cap in request.max_per.items() if there(name)},
+    )
 
 
 def _pin(row: Row, view: View, now: int) -> None:
@@ -190,10 +225,10 @@ def _pin(row: Row, view: View, now: int) -> None:
             row.banned.add(code)
 
 
-def _read_session(row: Row, request: RecommendSession, view: View) -> None:
+def _read_session(row: Row, events: Sequence[SessionEvent], view: View) -> None:
     """The history of a session is in the request."""
     rule = row.seen_rule
-    for event in request.events:
+    for event in events:
         code = view.code(event.item_id)
         if code is None:
             row.warn("unknown_items")

@@ -11,13 +11,14 @@ asks ─▶ rows (filters, pins, exclusions in codes) ─▶ histories ─▶ sc
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tastemaker.data.features.encoded import Features
-from tastemaker.errors import RequestError
+from tastemaker.errors import RequestError, StoreError
 from tastemaker.log import logger
 from tastemaker.recommend.held import Held
 from tastemaker.serve import histories
@@ -28,13 +29,15 @@ from tastemaker.serve.live import Live
 from tastemaker.serve.masks import Masks
 from tastemaker.serve.rerank import chosen, first_depth, with_pins
 from tastemaker.serve.retrieve import Retriever
+from tastemaker.serve.rules import Clause, Settled, settled
+from tastemaker.serve.scenarios import Scenarios
 from tastemaker.serve.settings import ServeSettings
 from tastemaker.serve.shelves import Shelves
 from tastemaker.serve.two_stage import TwoStage
 from tastemaker.serve.view import View
 from tastemaker.serve.voice import Voice, dealt
 from tastemaker.store.base import Store
-from tastemaker.wire.bodies import Answer, Recommend
+from tastemaker.wire.bodies import Answer
 
 _SHALLOW = 128
 """Depths up to this are answered together; deeper ones by powers of two."""
@@ -65,7 +68,9 @@ class Desk:
         settings: ServeSettings,
         clock: Callable[[], int],
         voice: Voice,
+        scenarios: Scenarios,
     ) -> None:
+        self._scenarios = scenarios
         self._store, self._live, self._guard, self._masks = store, live, guard, masks
         self._shelves, self._envelopes, self._settings, self._clock = shelves, envelopes, settings, clock
         self.retriever = Retriever()
@@ -85,7 +90,7 @@ class Desk:
         rows: list[Row | RequestError] = []
         for ask in asks:
             try:
-                rows.append(row_of(ask, view, self._masks, self._settings, now, started))
+                rows.append(self._row(ask, self.settled(ask), view, now, started))
             except RequestError as error:
                 rows.append(error)
         good = [row for row in rows if isinstance(row, Row)]
@@ -109,24 +114,48 @@ class Desk:
                 self.last.put(row.user, tuple(view.ids[code] for code in row.codes), row.user)
         return [next(answers) if isinstance(row, Row) else row for row in rows]
 
-    def rows(self, asks: Sequence[Ask], view: View, now: int) -> list[Row]:
-        """The filled rows of some asks, for whoever wants to look into them.
+    def settled(self, ask: Ask) -> Settled:
+        """What was asked, with the rules of its scenario: those in force, or for a next page those that the first one had."""
+        name = ask.request.scenario
+        if name is None or ask.version == 0:
+            return settled(ask.request)
+        if ask.version is None:
+            return settled(ask.request, self._scenarios.get(name))
+        try:
+            found = self._scenarios.version(name, ask.version)
+        except StoreError:
+            found = None
+        return settled(ask.request, found or self._scenarios.get(name))
+
+    def rows(self, asks: Sequence[Ask], view: View, now: int, requests: Sequence[Settled] | None = None) -> list[Row]:
+        """The filled rows of some asks, for whoever wants to look into them; `requests` says what each is to be, None: as asked.
 
         Raises:
             RequestError: one of them cannot be answered as asked.
         """
         started = time.perf_counter()
-        rows = [row_of(ask, view, self._masks, self._settings, now, started) for ask in asks]
+        requests = [self.settled(ask) for ask in asks] if requests is None else requests
+        rows = [self._row(ask, request, view, now, started) for ask, request in zip(asks, requests, strict=True)]
         self.fill(rows, view, now)
         return rows
+
+    def _row(self, ask: Ask, request: Settled, view: View, now: int, started: float) -> Row:
+        row = row_of(ask, request, view, self._masks, self._settings, now, started)
+        if request.scenario is not None and request.version != (ask.version or request.version):
+            row.warn("scenario_changed")
+        if request.scenario is not None and request.in_force is None and ask.version is None and self._scenarios.any:
+            predictor = None if view.stages is None else view.stages.predictor
+            if predictor is None or request.scenario not in predictor.objectives:
+                row.warn("unknown_scenario")
+        return row
 
     def line(self, row: Row, view: View) -> np.ndarray:
         """The scores that a row's list was chosen from, float32 (size,)."""
         return self.retriever.line(row, view, None if row.origin == "model" else self._shelves.popular(view, None)[0])
 
-    def matching(self, view: View, request: Recommend) -> np.ndarray:
-        """The items that a request's filter holds for, bool (size,)."""
-        return self._masks.matching(view, request.filter or "", request.parameters, request.context)
+    def matching(self, view: View, clause: Clause, context: Mapping[str, Any]) -> np.ndarray:
+        """The items that a filter holds for, bool (size,). Raises FilterError where it does not fit the catalogue."""
+        return self._masks.matching_of(view, clause, context)
 
     def fill(self, rows: Sequence[Row], view: View, now: int) -> None:
         """Reads histories and fills the rows' lists."""
@@ -137,10 +166,11 @@ class Desk:
         budget = min(settings.store_budget_ms / 1000, max(left, 0.001))
         histories.read(rows, view, self._store, self._guard, length=settings.history_length, budget_seconds=budget, now=now)
         self.watch("history", time.perf_counter() - started)
+        by_ask = {id(row.ask): row for row in rows}
         for row in rows:
             self._set_origin(row, view)
-            row.depth = first_depth(row, settings.pool, view.size, self._voice.depth(row))
-        by_ask = {id(row.ask): row for row in rows}
+            others = sum(by_ask[id(ask)].request.limit for ask in row.ask.shelves if id(ask) in by_ask)
+            row.depth = first_depth(row, settings.pool, view.size, self._voice.depth(row), others)
         waiting = list(rows)
         while waiting:
             for group in _groups(waiting):
@@ -237,9 +267,10 @@ class Desk:
         if short and len(codes) >= row.depth and row.depth < view.size:
             row.depth = min(4 * row.depth, view.size)
             return
-        if short and request.filter is not None and not request.strict_filter and not row.relaxed:
+        if short and not row.relaxed and not all(clause.strict for clause in request.clauses):
             row.relaxed, row.head = True, found
-            row.gate = self._masks.gate(view, now, None, {}, {})
+            strict = [clause for clause in request.clauses if clause.strict]
+            row.gate = self._masks.gate_of(view, now, strict, request.context)
             row.banned.update(found)
             return
         if row.relaxed and len(found) > len(row.head):

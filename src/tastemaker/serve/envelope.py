@@ -30,12 +30,12 @@ class Envelopes:
             answer = _answer(row, view, new_id(now))
             assert answer.recommendation_id is not None
             ids = [shelf.item_id for shelf in answer.items]
-            self._pages.put(answer.recommendation_id, row.ask, ids)
+            self._pages.put(answer.recommendation_id, row.ask, ids, row.request.version)
             if len(ids) == row.request.limit:
                 answer.next_cursor = self._pages.cursor(answer.recommendation_id)
             if row.ask.record:
                 source = view.source if row.origin == "model" else row.fallback or "popular"
-                request = kept(row.ask) | _standings(row)
+                request = kept(row.ask, row.request.version) | _standings(row)
                 shown.append(Shown(answer.recommendation_id, row.request.user_id, now, tuple(ids), source, request))
             answers.append(answer)
         self._recorder.put(shown)
@@ -72,6 +72,7 @@ def _answer(row: Row, view: View, recommendation_id: str) -> Answer:
         warnings=row.warnings,
         model=model_name(view) if row.origin == "model" else None,
         scenario=request.scenario,
+        scenario_version=request.version or None,
         counts=counts_of(row),
     )
 

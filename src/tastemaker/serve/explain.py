@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from tastemaker.serve import ways
 from tastemaker.serve.asks import Ask, Row
@@ -46,11 +49,11 @@ def explain(body: Explain, desk: Desk, view: View, now: int) -> Trace:
     if row.staged is not None and view.stages is not None and row.origin == "model":
         line = ways.line(row.staged, view.size)
         trace.score = float(line[code]) if np.isfinite(line[code]) else None
-        retrieved, ranking = ways.retrieved(row, _unmasked(row, view), desk, view, code), ways.ranked(row.staged, view, code)
+        retrieved, ranking = ways.retrieved(row, unmasked(row, view), desk, view, code), ways.ranked(row.staged, view, code)
         if body.features:
             trace.features = ways.features(row, view, code, now)
     else:
-        line, free = desk.line(row, view), desk.line(_unmasked(row, view), view)
+        line, free = desk.line(row, view), desk.line(unmasked(row, view), view)
         trace.score = float(free[code]) if np.isfinite(free[code]) else None
         retrieved = _retrieved(row, view, code, free)
     trace.steps = [
@@ -70,17 +73,19 @@ def explain(body: Explain, desk: Desk, view: View, now: int) -> Trace:
 
 def _rows(request: Recommend, desk: Desk, view: View, now: int) -> list[Row]:
     """The request's row, then those of the request with its re-ranking stages put in one after the other."""
-    bare = msgspec.structs.replace(request, rerank=None, rotation=None, diversity=0.0, max_per={})
-    steps = [request, bare]
+    ask = Ask(request, record=False)
+    whole = desk.settled(ask)
+    bare = replace(whole, rerank=None, rotation=None, diversity=0.0, max_per={})
+    steps = [whole, bare]
     for name in _RERANKING:
-        bare = msgspec.structs.replace(bare, **{name: getattr(request, name)})
+        bare = replace(bare, **{name: getattr(whole, name)})
         steps.append(bare)
-    return desk.rows([Ask(one, record=False) for one in steps], view, now)
+    return desk.rows([ask] * len(steps), view, now, steps)
 
 
-def _unmasked(row: Row, view: View) -> Row:
+def unmasked(row: Row, view: View) -> Row:
     """The same user and model, every item allowed."""
-    open_row = Row(row.ask, everything(view), row.boosts, {}, set(), row.deadline, None, row.user)
+    open_row = Row(row.ask, row.request, everything(view), row.boosts, {}, set(), row.deadline, None, row.user)
     open_row.past, open_row.origin = row.past, row.origin
     return open_row
 
@@ -116,34 +121,60 @@ def _available(view: View, code: int, now: int) -> Step:
 
 
 def _filtered(row: Row, desk: Desk, view: View, code: int, now: int) -> Step:
-    request = row.request
-    if request.filter is None:
-        return Step(stage="filter", passed=True, detail="no filter was asked for")
-    passed = bool(desk.matching(view, request)[code])
-    relaxed = ", which was lifted to fill the list" if row.relaxed else ""
-    return Step(stage="filter", passed=passed, detail=f"{'matches' if passed else 'does not match'} the filter{relaxed}")
+    request, told, passed = row.request, [], True
+    for clause in request.clauses:
+        holds = bool(desk.matching(view, clause, request.context)[code])
+        passed = passed and holds
+        whose = f" of {request.in_force}" if clause.scenario else ""
+        lifted = ", which was lifted to fill the list" if row.relaxed and not clause.strict else ""
+        told.append(f"{'matches' if holds else 'does not match'} the filter{whose}{lifted}")
+    return Step(stage="filter", passed=passed, detail="; ".join(told) or "no filter was asked for")
 
 
 def _seen(row: Row, view: View, code: int) -> Step:
     if code in row.seen:
         return Step(stage="seen", passed=False, detail="the user has met it")
-    if view.ids[code] in row.request.exclude_item_ids:
+    if view.ids[code] in row.ask.request.exclude_item_ids:
         return Step(stage="seen", passed=False, detail="excluded by the request")
-    detail = "what was seen may come again" if row.seen_rule is None else "the user has not met it"
+    if view.ids[code] in row.request.exclude_item_ids:
+        return Step(stage="seen", passed=False, detail=f"excluded by {row.request.in_force}")
+    detail = "the user has not met it"
+    if row.seen_rule is None:
+        detail = f"what was seen may come again{_by(row, 'exclude_seen')}"
     return Step(stage="seen", passed=True, detail=detail)
 
 
 def _boosted(row: Row, code: int) -> list[Step]:
-    weights = [weight for mask, weight in row.boosts if mask[code]]
     if not row.boosts:
         return []
-    detail = f"weighs {float(np.prod(weights)):g} times as much" if weights else "no boost matches"
+    told = []
+    for scenario in (False, True):
+        own = [
+            weight
+            for (mask, weight), boost in zip(row.boosts, row.request.boosts, strict=True)
+            if boost.clause.scenario == scenario and mask[code]
+        ]
+        if own:
+            told.append(f"{float(np.prod(own)):g} times as much{f' by {row.request.in_force}' if scenario else ''}")
+    detail = f"weighs {' and '.join(told)}" if told else "no boost matches"
     return [Step(stage="boosts", passed=True, detail=detail)]
 
 
 def _pinned(row: Row, code: int) -> list[Step]:
     ranks = [rank for rank, pinned in row.pins.items() if pinned == code]
-    return [Step(stage="pins", passed=True, detail=f"pinned at rank {ranks[0]}")] if ranks else []
+    if not ranks:
+        return []
+    own = row.request.in_force is None or any(pin.position == ranks[0] + len(row.ask.before) for pin in row.ask.request.pins)
+    by = "" if own else f" by {row.request.in_force}"
+    return [Step(stage="pins", passed=True, detail=f"pinned at rank {ranks[0]}{by}")]
+
+
+def _by(row: Row, name: str) -> str:
+    """Whose doing a stage is, where it is the scenario's alone."""
+    in_force, asked = row.request.in_force, getattr(row.ask.request, name)
+    if in_force is None or name == "rerank" or not (asked is UNSET or (name == "max_per" and not asked)):
+        return ""
+    return f", by {in_force}" if getattr(in_force.rules, name) is not None else ""
 
 
 def _reranked(row: Row, variants: list[Row], code: int) -> list[Step]:
@@ -155,7 +186,7 @@ def _reranked(row: Row, variants: list[Row], code: int) -> list[Step]:
                 f"place {one.codes.index(code) + 1}" if code in one.codes else "below the cut" for one in (before, after)
             )
             passed = code in after.codes or code not in before.codes or code in row.codes  # a later stage may bring it back
-            steps.append(Step(stage=name, passed=passed, detail=f"{was} → {is_now}"))
+            steps.append(Step(stage=name, passed=passed, detail=f"{was} → {is_now}{_by(row, name)}"))
         before = after
     return steps
 

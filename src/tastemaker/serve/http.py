@@ -18,6 +18,7 @@ import re
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -65,6 +66,7 @@ class HttpSettings(Settings):
     origins: tuple[str, ...] = Field((), description="origins of pages that may use browser keys, such as https://shop.example")
     compress_bytes: int = Field(1400, ge=0, description="answers from this size on are packed for clients that take gzip")
     dashboard: bool = Field(True, description="serve the dashboard at /")
+    images: Path | None = Field(None, description="folder of item pictures, served to everybody at /images/")
     image_origins: tuple[str, ...] = Field(
         (), description="origins of item images that the dashboard may show, such as https://img.shop.example; its own always"
     )

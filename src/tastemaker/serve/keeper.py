@@ -161,9 +161,9 @@ class Keeper(abc.ABC):
             raise _unknown("user", user_id)
         return catalogue.user_reply(found)
 
-    def users(self, cursor: str | None = None, limit: int = 100) -> UsersReply:
-        """Users by id."""
-        page = self.store.users(cursor, limit)
+    def users(self, cursor: str | None = None, limit: int = 100, prefix: str | None = None) -> UsersReply:
+        """Users by id, or those whose ids begin with `prefix`."""
+        page = self.store.users(cursor, limit, prefix)
         return UsersReply(users=[catalogue.user_reply(user) for user in page.rows], next_cursor=page.next)
 
     def merge(self, source: str, target: str) -> Merged:

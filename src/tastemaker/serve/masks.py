@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -17,6 +17,7 @@ from tastemaker.data.vocabulary import FIRST
 from tastemaker.errors import FilterError
 from tastemaker.index.rounded import FEW
 from tastemaker.recommend.filters import parse
+from tastemaker.serve.rules import Clause
 from tastemaker.serve.view import View
 
 T = TypeVar("T")
@@ -82,14 +83,25 @@ class Masks:
         Raises:
             FilterError: the filter does not parse, does not fit the catalogue, or lacks a parameter.
         """
+        return self.gate_of(view, now, () if text is None else (Clause(text, parameters),), context)
+
+    def gate_of(self, view: View, now: int, clauses: Sequence[Clause], context: Mapping[str, Any]) -> Gate:
+        """What may be recommended now under several filters, all of which have to hold. Raises as `gate`."""
         opening, available_mask = view.open_at(now)
-        key = (view.number, opening.since, self._key(text, parameters, context))
+        keys = [self._key(clause.text, clause.parameters, context) for clause in clauses]
+        key = (view.number, opening.since, keys[0] if len(keys) == 1 else tuple(keys))
         found = self._gates.get(key)
         if found is None:
-            mask = available_mask if text is None else available_mask & self.matching(view, text, parameters, context)
+            mask = available_mask
+            for clause in clauses:
+                mask = mask & self.matching_of(view, clause, context)
             found = Gate.of(mask, int(available_mask.sum()))
             self._gates.put(key, found)
         return found
+
+    def matching_of(self, view: View, clause: Clause, context: Mapping[str, Any]) -> np.ndarray:
+        """As `matching`."""
+        return self.matching(view, clause.text, clause.parameters, context)
 
     def matching(self, view: View, text: str, parameters: Mapping[str, Any], context: Mapping[str, Any]) -> np.ndarray:
         """The items a filter holds for, bool (size,).
@@ -104,10 +116,8 @@ class Masks:
             self._masks.put(key, found)
         return found
 
-    def _key(self, text: str | None, parameters: Mapping[str, Any], context: Mapping[str, Any]) -> Any:
+    def _key(self, text: str, parameters: Mapping[str, Any], context: Mapping[str, Any]) -> Any:
         """The filter and the values it reads, so that values it does not read make no mask of their own."""
-        if text is None:
-            return None
         given = {name: parameters.get(name) for name in parse(text).parameters} if parameters else {}
         around = context if "context." in text else {}
         if not given and not around:

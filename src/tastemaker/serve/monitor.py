@@ -228,6 +228,17 @@ class Monitor:
         """Counts a stage of a batch of lists."""
         self._list_stages.labels(stage).observe(seconds)
 
+    def list_stages(self) -> dict[str, tuple[float, int]]:
+        """What each stage of a batch of lists took so far: seconds in all, and of how many batches."""
+        sums: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        for sample in (sample for metric in self._list_stages.collect() for sample in metric.samples):
+            if sample.name.endswith("_sum"):
+                sums[sample.labels["stage"]] = sample.value
+            elif sample.name.endswith("_count"):
+                counts[sample.labels["stage"]] = int(sample.value)
+        return {stage: (sums.get(stage, 0.0), count) for stage, count in counts.items()}
+
     def skipped(self, stage: str, reason: str, requests: int) -> None:
         """Counts requests that a stage was left out for."""
         self._skips.labels(stage, reason).inc(requests)

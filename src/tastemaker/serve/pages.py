@@ -31,6 +31,8 @@ class Page:
     """shown on this page and those before"""
     previous: tuple[str, ...]
     """recommendation ids of the pages up to this one"""
+    version: int = 0
+    """of the scenario, 0 where none was in force"""
 
 
 class Pages:
@@ -41,9 +43,9 @@ class Pages:
         self._held: Held[Page] = Held(capacity)
         self._secret = _secret(store)
 
-    def put(self, recommendation_id: str, ask: Ask, shown: list[str]) -> None:
-        """Remembers an answer just given."""
-        page = Page(ask.request, (*ask.before, *shown), (*ask.previous, recommendation_id))
+    def put(self, recommendation_id: str, ask: Ask, shown: list[str], version: int) -> None:
+        """Remembers an answer just given, under a version of its scenario."""
+        page = Page(ask.request, (*ask.before, *shown), (*ask.previous, recommendation_id), version)
         self._held.put(recommendation_id, page, ask.request.user_id)
 
     def forget(self, user_id: str) -> None:
@@ -70,7 +72,7 @@ class Pages:
         recommendation_id = cursor_or_id if len(cursor_or_id) == 26 else self._verified(cursor_or_id)
         page = self._held.get(recommendation_id) or self._stored(recommendation_id)
         request = page.request if limit is None else msgspec.structs.replace(page.request, limit=limit)
-        return Ask(request, page.item_ids, page.previous, record=record)
+        return Ask(request, page.item_ids, page.previous, record=record, version=page.version)
 
     def _verified(self, cursor: str) -> str:
         forged = RequestError(
@@ -96,16 +98,18 @@ class Pages:
         earlier = [self._store.answer(one) for one in last.request.get("previous", [])[:_MOST_PAGES]]
         pages = [last, *(shown for shown in earlier if shown is not None)]
         ids = tuple(item_id for shown in pages for item_id in shown.item_ids)
-        return Page(asked(last), ids, (*last.request.get("previous", []), recommendation_id))
+        version = last.request.get("scenario_version", 0)
+        return Page(asked(last), ids, (*last.request.get("previous", []), recommendation_id), version)
 
     def _mac(self, text: bytes) -> bytes:
         return hmac.digest(self._secret, text, "sha256")[:_MAC_BYTES]
 
 
-def kept(ask: Ask) -> dict[str, Any]:
-    """A request as kept with its answer."""
+def kept(ask: Ask, version: int) -> dict[str, Any]:
+    """A request as kept with its answer; the rules of its scenario are named by their version, which never changes."""
     kind = "session" if isinstance(ask.request, RecommendSession) else "user"
-    return {"kind": kind, "body": msgspec.to_builtins(ask.request), "previous": list(ask.previous)}
+    by = {"scenario_version": version} if version else {}
+    return {"kind": kind, "body": msgspec.to_builtins(ask.request), "previous": list(ask.previous), **by}
 
 
 def asked(shown: Shown) -> Recommend:

@@ -9,10 +9,10 @@ from tastemaker.serve.asks import Row
 from tastemaker.serve.view import View
 
 
-def first_depth(row: Row, pool: int, size: int, least: int = 0) -> int:
-    """Candidates to look at to begin with: `least` of them, or more."""
+def first_depth(row: Row, pool: int, size: int, least: int = 0, others: int = 0) -> int:
+    """Candidates to look at to begin with: `least` of them, or more; `others` may be taken by shelves before."""
     request = row.request
-    depth = request.limit + len(row.pins) + sum(ask.request.limit for ask in row.ask.shelves)
+    depth = request.limit + len(row.pins) + others
     if request.diversity or request.rotation or request.max_per:
         depth = max(2 * depth, pool)
     return min(max(depth, least), size)

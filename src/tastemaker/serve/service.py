@@ -8,6 +8,7 @@
 | explain | `explain.py` |
 | onboarding, answer_onboarding | `interview.py` |
 | summary, tags, and what a language model does to lists | `voice.py` |
+| scenarios: check_rules, preview, pipeline | `scenarios.py` (in force), `rules.py` (merged), `rule_checks.py`, `preview.py`, `pipeline.py` |
 | feedback | `keeper.py`, `intake.py` |
 | items and users | `keeper.py`, `catalogue.py`, `live.py` |
 | finding items, their pages | `browse/` |
@@ -16,7 +17,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -40,7 +41,11 @@ from tastemaker.serve.live import Live
 from tastemaker.serve.masks import Masks
 from tastemaker.serve.outcomes import Outcomes
 from tastemaker.serve.pages import Pages
+from tastemaker.serve.pipeline import pipeline
+from tastemaker.serve.preview import preview
 from tastemaker.serve.recorder import Recorder
+from tastemaker.serve.rule_checks import check
+from tastemaker.serve.scenarios import Scenarios
 from tastemaker.serve.settings import ServeSettings
 from tastemaker.serve.shelves import Shelves
 from tastemaker.serve.view import View
@@ -64,6 +69,7 @@ from tastemaker.wire.bodies import (
     Trace,
 )
 from tastemaker.wire.browse import ItemProfile
+from tastemaker.wire.scenarios import Checked, PipelineReply, PreviewBody, PreviewReply, Rules
 
 
 def wall_clock() -> int:
@@ -109,8 +115,18 @@ class Service(Keeper):
         self.recorder = Recorder(store, queue=settings.recorder_queue, group=settings.recorder_group)
         self._envelopes = Envelopes(self._pages, self.recorder)
         self._voice = Voice(language)
+        self.scenarios = Scenarios(store)
         self._desk = Desk(
-            store, self._live, self._guard, self._masks, self._shelves, self._envelopes, settings, clock, self._voice
+            store,
+            self._live,
+            self._guard,
+            self._masks,
+            self._shelves,
+            self._envelopes,
+            settings,
+            clock,
+            self._voice,
+            self.scenarios,
         )
         self._likeness = Likeness(self._live, self._masks, self._shelves, store, self._guard, settings, clock)
         self._interview = Interview(store, self._live, self._guard, self._masks, self._shelves, settings, clock)
@@ -127,6 +143,7 @@ class Service(Keeper):
     def close(self) -> None:
         """Keeps what waits to be kept and stops the threads; the store stays open."""
         self._live.close()
+        self.scenarios.close()
         self.finder.close()
         self.recorder.close()
         self._interview.close()
@@ -174,6 +191,7 @@ class Service(Keeper):
         if self._follow:  # not before: what is made of the catalogue in the background takes turns with whoever loads the model
             self._follow = False
             self._live.start(self.settings.refresh_seconds)
+            self.scenarios.start()
 
     def watch_stages(self, watch: Callable[[str, float], object]) -> None:
         """Has `watch` told what each stage of a batch of lists took, in seconds: filter, history, score, language, rerank, explain, record."""
@@ -306,6 +324,22 @@ class Service(Keeper):
         """Why an item is, or is not, on a user's list: its way through every stage."""
         return explain(body, self._desk, self._live.view, self._clock())
 
+    # scenarios
+    def check_rules(self, rules: Rules) -> Checked:
+        """How rules stand with the catalogue."""
+        return check(rules, self._desk, self._live.view, self._clock())
+
+    def preview(self, name: str, rules: Rules, body: PreviewBody) -> PreviewReply:
+        """What rules would change of the lists of some users; nothing is kept."""
+        view, now = self._live.view, self._clock()
+        return preview(name, self.scenarios.get(name), rules, body, self._desk, view, self.store, now)
+
+    def pipeline(self, scenario: str | None, times: Mapping[str, tuple[float, int]]) -> PipelineReply:
+        """The stages of a list under a scenario; `times` are the seconds that each took, and in how many batches."""
+        in_force = None if scenario is None else self.scenarios.get(scenario)
+        words = None if self.language is None else f"a language model ({self.language.settings.kind})"
+        return pipeline(scenario, in_force, self._desk, self._live.view, self.settings, times, self._clock(), words)
+
     # words
     @property
     def language(self) -> Language | None:
@@ -326,7 +360,7 @@ class Service(Keeper):
         return self._voice.tags(self._likeness.known(view, item_id), view)
 
     def refresh(self) -> bool:
-        """Does now what the following thread does every `refresh_seconds`; whether the catalogue had changed."""
+        """Does now what the following threads do every second; whether the catalogue or a scenario had changed."""
         changed = self._live.refresh()
         self._live.acquaint()
         while self._live.encode():
@@ -336,7 +370,7 @@ class Service(Keeper):
             pass
         self._count()
         self._interview.prepare()
-        return changed
+        return self.scenarios.refresh() or changed
 
     def _count(self) -> None:
         """Has what rankers want to know of the hour before counted, if it is not."""

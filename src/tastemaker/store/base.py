@@ -185,6 +185,42 @@ class Job:
     """what was asked, and the result or the error; JSON"""
 
 
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A named set of rules for lists: a draft, and which of its versions is in force."""
+
+    name: str
+    draft: Mapping[str, Any] | None
+    """rules that are not published yet; JSON"""
+    revision: int
+    """grows with each change of any scenario, so that who saw one can tell whether it is still so"""
+    changed: int
+    """µs since 1970 UTC"""
+    changed_by: str
+    in_force: int | None
+    """the version that requests get; None: none"""
+    versions: int
+    """how many were ever published"""
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioVersion:
+    """Rules as they were published; they never change."""
+
+    name: str
+    version: int
+    """1, 2… in each name"""
+    rules: Mapping[str, Any]
+    published: int
+    """µs since 1970 UTC"""
+    published_by: str
+    replaced: int | None
+    """the version that was in force before it"""
+    withdrawn: int | None = None
+    """when it was last rolled back or deleted, µs"""
+    withdrawn_by: str | None = None
+
+
 class Store(Protocol):
     """Live data behind one interface; SQLite and PostgreSQL pass one conformance suite."""
 
@@ -293,8 +329,8 @@ class Store(Protocol):
     def user(self, user_id: str) -> User | None:
         """None when never put and without an event."""
 
-    def users(self, cursor: str | None = None, limit: int = 100) -> Page[User]:
-        """Users by id."""
+    def users(self, cursor: str | None = None, limit: int = 100, prefix: str | None = None) -> Page[User]:
+        """Users by id; with `prefix` those whose ids begin so, byte by byte."""
 
     def profiles(self, user_ids: Sequence[str]) -> list[Mapping[str, Any]]:
         """The properties of many users in one question, in the order asked; empty where nobody put any."""
@@ -363,6 +399,43 @@ class Store(Protocol):
         """Keeps who did what; never with secrets."""
 
     def audit_log(self, cursor: str | None = None, limit: int = 100) -> Page[Mapping[str, Any]]: ...
+
+    # scenarios
+    def scenarios(self, cursor: str | None = None, limit: int = 100) -> Page[Scenario]:
+        """By name, without deleted ones."""
+
+    def scenario(self, name: str) -> Scenario | None:
+        """None when there is none, or it was deleted."""
+
+    def scenario_versions(self, name: str, cursor: str | None = None, limit: int = 100) -> Page[ScenarioVersion]:
+        """Newest first; those of a deleted scenario are still there."""
+
+    def scenario_version(self, name: str, version: int) -> ScenarioVersion | None:
+        """One of them."""
+
+    def scenarios_in_force(self, since: int = -1) -> tuple[dict[str, ScenarioVersion], int] | None:
+        """The version in force of each name, and the newest revision; None where that is `since`, hence nothing has changed."""
+
+    def put_scenario(self, name: str, draft: Mapping[str, Any], actor: str, revision: int | None = None) -> Scenario:
+        """Keeps a draft; what is in force stays.
+
+        With a `revision` only where the scenario still has it (0: where there is none): raises RequestError (409) else.
+        """
+
+    def publish_scenario(self, name: str, actor: str, revision: int | None = None) -> ScenarioVersion:
+        """Makes the draft a version and puts it in force, in one transaction; `revision` as in `put_scenario`.
+
+        Raises UnknownIdError where there is no such scenario, RequestError (409) where it has no draft.
+        """
+
+    def rollback_scenario(self, name: str, actor: str) -> Scenario:
+        """Puts the version back that was in force before the present one, or none where that was the first; asked again, the one before.
+
+        Raises UnknownIdError where there is no such scenario, RequestError (409) where none of its versions is in force.
+        """
+
+    def delete_scenario(self, name: str, actor: str) -> bool:
+        """Takes it out of force and out of the list; False when there is none. Its versions stay, and their numbers go on."""
 
     # the store itself
     def setting(self, name: str, value: str | None = None) -> str | None:

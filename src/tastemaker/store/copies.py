@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tastemaker.store.sqlite import SQLite
 
 COUNTED = ("events", "users", "items", "answers", "keys", "models")
+LATER = ("scenarios", "scenario_versions")
+"""Tables that copies of older versions may lack."""
 
 
 def save(db: SQLite, path: Path) -> Mapping[str, Any]:
@@ -84,7 +86,9 @@ def _place(path: Path) -> Path:
 def _whole(connection: sqlite3.Connection, name: str) -> dict[str, Any]:
     try:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        counts = {table: connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in COUNTED}
+        there = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        tables = (*COUNTED, *(table for table in LATER if table in there))
+        counts = {table: connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in tables}
     except sqlite3.DatabaseError as error:
         raise StoreError(f"{name} is damaged: {error}") from None
     if found != "ok":

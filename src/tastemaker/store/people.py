@@ -41,8 +41,13 @@ class People(Part):
             row = connection.execute(sa.select(table).where(table.c.user_id == asked_id(user_id))).one_or_none()
         return None if row is None else _user(row)
 
-    def users(self, cursor: str | None = None, limit: int = 100) -> Page[User]:
+    def users(self, cursor: str | None = None, limit: int = 100, prefix: str | None = None) -> Page[User]:
         query = sa.select(table).order_by(table.c.user_id).limit(limit + 1)
+        if prefix:
+            start = prefix.encode()
+            query = query.where(table.c.user_id >= start)
+            if end := start.rstrip(b"\xff"):
+                query = query.where(table.c.user_id < end[:-1] + bytes([end[-1] + 1]))
         if cursor is not None:
             query = query.where(table.c.user_id > from_cursor(cursor, bytes)[0])
         with self.db.reading() as connection:

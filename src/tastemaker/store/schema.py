@@ -9,6 +9,8 @@
 | answers | what was shown | retention, erasure |
 | dead_letters | a refused event | retention, erasure |
 | erased | the hash of an erased id | the user coming back |
+| scenarios | a named set of rules: its draft, and the version in force | - |
+| scenario_versions | rules as published | - |
 | keys, models, jobs, audit, settings | | |
 
 Ids are bytes (UTF-8): they may hold any character, also those that a database's text does not take, and sort by code point everywhere.
@@ -20,7 +22,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in `migrations/versions`."""
 
 metadata = sa.MetaData()
@@ -162,6 +164,28 @@ jobs = _table(
     _column("updated", _Big),
     _column("progress", sa.Double),
     _column("detail", _Json),
+)
+scenarios = _table(
+    "scenarios",
+    _column("name", _Json, key=True),
+    _column("draft", _Json, null=True),
+    _column("revision", _Big),
+    _column("changed", _Big),
+    _column("changed_by", _Json),
+    _column("in_force", _Int, null=True),
+    _column("versions", _Int),
+    _column("deleted", sa.Boolean),
+)
+scenario_versions = _table(
+    "scenario_versions",
+    _column("name", _Json, key=True),
+    _column("version", _Int, key=True),
+    _column("rules", _Json),
+    _column("published", _Big),
+    _column("published_by", _Json),
+    _column("replaced", _Int, null=True),
+    _column("withdrawn", _Big, null=True),
+    _column("withdrawn_by", _Json, null=True),
 )
 audit = _table(
     "audit",

@@ -5,6 +5,7 @@ SqlStore ─┬─ events.py     histories, seen, counts, answers ◀── grou
           ├─ catalogue.py  items and their changes
           ├─ people.py     users: merge, erase, export
           ├─ control.py    keys, models, jobs, audit, settings
+          ├─ scenarios.py  rules of lists: drafts, versions, which is in force
           └─ upkeep.py     retention, verify, statistics, backup
    on database.py (transactions, errors) ◀── sqlite.py, postgres.py: statements that differ
 ```
@@ -25,13 +26,14 @@ from tastemaker.store.group import Group
 from tastemaker.store.ingest import Ingest
 from tastemaker.store.names import Names
 from tastemaker.store.people import People
+from tastemaker.store.scenarios import Scenarios
 from tastemaker.store.upkeep import Upkeep
 
 _GROUP = 256
 """Calls in one transaction at most"""
 
 
-class SqlStore(Events, Catalogue, People, Control, Upkeep):
+class SqlStore(Events, Catalogue, People, Control, Scenarios, Upkeep):
     """See `tastemaker.store.base.Store`, which says what each method promises."""
 
     def __init__(self, url: str, *, migrate: bool = True) -> None:

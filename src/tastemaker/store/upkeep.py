@@ -85,6 +85,8 @@ _CONTRADICTIONS = {
     "events of an item that is not there": "SELECT COUNT(*) FROM events WHERE item_key NOT IN (SELECT item_key FROM items)",
     "rows of seen of a user that is not there": "SELECT COUNT(*) FROM seen WHERE user_key NOT IN (SELECT user_key FROM users)",
     "models promoted besides another": "SELECT COALESCE(MAX(n) - 1, 0) FROM (SELECT COUNT(*) AS n FROM models WHERE state = 'promoted' HAVING COUNT(*) > 0) AS m",
+    "scenarios with a version in force that is not there": "SELECT COUNT(*) FROM scenarios AS s WHERE in_force IS NOT NULL AND NOT EXISTS "
+    "(SELECT 1 FROM scenario_versions AS v WHERE v.name = s.name AND v.version = s.in_force)",
     "events that the tallies miss or have too many": "SELECT (SELECT COALESCE(SUM(n), 0) FROM tallies WHERE level = 1) + "
     "(SELECT COALESCE(SUM(n), 0) FROM tally_log) - (SELECT COUNT(last) + COUNT(second) + COUNT(third) FROM seen)",
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 Id = Annotated[str, Meta(min_length=1, max_length=256)]
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")]
@@ -239,19 +239,24 @@ class Recommend(Body):
     """A request for a list. Filters and seen-exclusion are exact and applied before the best are chosen."""
 
     user_id: Id | None = None
-    limit: Limit = 10
+    limit: Limit | UnsetType = UNSET
+    """10 unless given here or by the scenario"""
     scenario: Name | None = None
+    """whose rules, and whose objective of a ranker of several, are added to those of the request; a mere label where there is none of this name"""
     filter: Filter | None = None
     parameters: dict[str, Any] = {}
     """values of `$name` in filters"""
     boosts: Annotated[list[Boost], Meta(max_length=32)] = []
     pins: Annotated[list[Pin], Meta(max_length=100)] = []
     exclude_item_ids: Annotated[list[Id], Meta(max_length=1000)] = []
-    exclude_seen: bool | SeenRule = True
-    diversity: Share = 0.0
+    exclude_seen: bool | SeenRule | UnsetType = UNSET
+    """true unless given here or by the scenario"""
+    diversity: Share | UnsetType = UNSET
+    """0 unless given here or by the scenario"""
     max_per: dict[str, Annotated[int, Meta(ge=1)]] = {}
     """at most so many items with the same value of a property ("category" means `categories`)"""
-    rotation: Rotation | None = None
+    rotation: Rotation | UnsetType | None = UNSET
+    """none unless given here or by the scenario; null: none"""
     exploration: Share | None = None
     """reserved"""
     strict_filter: bool = True
@@ -367,9 +372,11 @@ class Answer(Reply):
     fallback: str | None = None
     """what the list comes from where the model had nothing to go by"""
     warnings: list[str] = []
-    """insufficient_candidates, unknown_items, filter_relaxed, deadline…"""
+    """insufficient_candidates, unknown_items, filter_relaxed, unknown_scenario, deadline…"""
     model: ModelName | None = None
     scenario: str | None = None
+    scenario_version: int | None = None
+    """of the rules in force; null where the name is a mere label"""
     experiment: None = None
     """reserved"""
     next_cursor: str | None = None

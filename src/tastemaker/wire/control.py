@@ -37,6 +37,13 @@ class Paged(Body):
     limit: Limit = 100
 
 
+class UsersQuery(Paged):
+    """Users by id."""
+
+    prefix: Annotated[str, Meta(max_length=256)] | None = None
+    """of their ids"""
+
+
 class EventsQuery(Paged):
     """Events of a user or of an item."""
 
@@ -48,12 +55,12 @@ class EventsQuery(Paged):
 class RecommendQuery(Body):
     """The subset of a request that fits an address; lists are joined by commas."""
 
-    limit: Limit = 10
+    limit: Limit | msgspec.UnsetType = msgspec.UNSET
     scenario: Name | None = None
     filter: Filter | None = None
     exclude_item_ids: Annotated[list[Id], Meta(max_length=100)] = msgspec.field(default_factory=list)
-    exclude_seen: bool = True
-    diversity: Share = 0.0
+    exclude_seen: bool | msgspec.UnsetType = msgspec.UNSET
+    diversity: Share | msgspec.UnsetType = msgspec.UNSET
     strict_filter: bool = True
     rerank: Rerank | None = None
     include: Annotated[list[ListInclude], Meta(max_length=4)] = msgspec.field(default_factory=list)

@@ -72,13 +72,14 @@ class Chart:
 
 
 def _squared(layout: np.ndarray) -> np.ndarray:
-    """A layout in whole numbers 0…65535, uint16 (points, 2), its shape unchanged; the outermost thousandth of points is drawn to the edge."""
+    """A layout in whole numbers 0…65535, uint16 (points, 2), its shape unchanged but for the outermost hundredth, which is drawn closer."""
     if not len(layout):
         return np.zeros((0, 2), np.uint16)
-    low, high = np.quantile(layout, [0.0005, 0.9995], axis=0)
-    half = max(float((high - low).max()) / 2, 1e-9)
-    unit = (layout - (low + high) / 2) / (2.04 * half) + 0.5
-    return np.clip(np.rint(unit * 65_535), 0, 65_535).astype(np.uint16)
+    low, high = np.quantile(layout, [0.005, 0.995], axis=0)
+    unit = (layout - (low + high) / 2) / max(float((high - low).max()) / 2, 1e-9)
+    away = np.maximum(np.abs(unit).max(axis=1, keepdims=True), 1.0)
+    unit = unit * (1 + np.log(away)) / away
+    return np.rint((unit / (2 * max(1.0, float(np.abs(unit).max()))) + 0.5) * 65_535).astype(np.uint16)
 
 
 def _categories(view: View, rows: np.ndarray, names: list[str]) -> np.ndarray:

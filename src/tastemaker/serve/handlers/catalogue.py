@@ -113,7 +113,8 @@ async def user(call: Call) -> UserReply:
 
 async def users(call: Call) -> UsersReply:
     """Users by id."""
-    return await call.parts.reads.run(call.parts.service.users, call.query.cursor, call.query.limit)
+    query = call.query
+    return await call.parts.reads.run(call.parts.service.users, query.cursor, query.limit, query.prefix)
 
 
 async def put_users(call: Call) -> RowsTaken:

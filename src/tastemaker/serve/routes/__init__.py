@@ -10,12 +10,14 @@ from tastemaker.serve.routes.events import EVENTS
 from tastemaker.serve.routes.models import MODELS
 from tastemaker.serve.routes.overview import OVERVIEW
 from tastemaker.serve.routes.recommendations import RECOMMENDATIONS
+from tastemaker.serve.routes.scenarios import SCENARIOS
 from tastemaker.serve.routes.system import SYSTEM
 
 ROUTES: tuple[Route, ...] = (
     *RECOMMENDATIONS,
     *EVENTS,
     *CATALOGUE,
+    *SCENARIOS,
     *MODELS,
     *ADMIN,
     *OVERVIEW,

@@ -129,7 +129,15 @@ CATALOGUE = (
         problems=(404,),
     ),
     Route(
-        "GET", "/v1/users", _CATALOGUE, catalogue.users, "Users.", w.UsersReply, query=c.Paged, problems=(400,), dashboard=True
+        "GET",
+        "/v1/users",
+        _CATALOGUE,
+        catalogue.users,
+        "Users.",
+        w.UsersReply,
+        query=c.UsersQuery,
+        problems=(400,),
+        dashboard=True,
     ),
     Route(
         "POST",

@@ -1,7 +1,7 @@
 // What comes from data must not lead anywhere by itself: addresses are checked before they are used.
 const PICTURES = ["image", "image_url", "picture", "thumbnail", "img", "imgUrl"];
 
-/** The address of a picture that the page may show, or null: of this host, data:image, or http(s), which the policy then judges. */
+/** The address of a picture that the page may show, or null: of this host, data:image, or another http(s) one. */
 export function safeImage(value) {
   if (typeof value !== "string" || !value.trim()) return null;
   try {
@@ -24,5 +24,7 @@ export function pictureOf(item) {
 
 /** Only what the page's policy lets load is asked for: another origin would be an error in the console for each picture. */
 function allowed(url) {
-  return url.startsWith("data:") || new URL(url).origin === location.origin;
+  if (url.startsWith("data:")) return true;
+  const { origin } = new URL(url);
+  return origin === location.origin || document.querySelector('meta[name="image-origins"]').content.split(" ").includes(origin);
 }

@@ -1,6 +1,6 @@
 // The catalogue: items found by words, lists that need a look, a map of what is alike, and a page for each item.
 import { useLoad, useSettled } from "../lib/data.js";
-import { ago, number, plural } from "../lib/format.js";
+import { ago, duration, number } from "../lib/format.js";
 import { html, useEffect, useState } from "../lib/html.js";
 import { setParams } from "../lib/route.js";
 import { Button, Card, Icon, Page, Problem, Search, Select, Tabs } from "../ui/index.js";
@@ -35,14 +35,14 @@ export default function Catalogue({ params }) {
             <${Search} label="Search the catalogue" placeholder="Words of a title or description, or an id" value=${text} onInput=${setText} maxlength="256" />
           </div>
           <${Category} glance=${glance.data} value=${params.category} />
-          ${!map && html`<div><${Select} label="Order" value=${params.sort ?? ""} options=${query ? SORTS : SORTS.slice(1)} onChange=${(sort) => setParams({ sort })} /></div>`}
+          ${!map && html`<div><${Select} label="Order" value=${params.sort ?? (query ? "" : "popular")} options=${query ? SORTS : SORTS.slice(1)} onChange=${(sort) => setParams({ sort })} /></div>`}
         </div>
         <${Tabs} label="Lists" value=${asked.list} onChange=${(list) => setParams({ list: list === "all" ? null : list })} tabs=${tabs(glance.data, asked.list)} />
         <p class="small quiet" data-part="about">${LISTS[asked.list]?.about(glance.data)}</p>
       </div>
     <//>
     ${map ? html`<${ItemMap} asked=${asked} />` : html`<${List} asked=${asked} sort=${params.sort} glance=${glance.data} />`}
-    ${glance.data && html`<p class="small quiet">Events of the last ${number(glance.data.events_window_seconds / 86400, 1)} days${glance.data.reach_counted_at ? html`, and answers of the last ${number(glance.data.reach_window_seconds / 86400, 1)} days,` : ","} counted ${ago(glance.data.counted_at)}. A user adds at most three to an item's events.</p>`}
+    ${glance.data && html`<p class="small quiet">Events of the last ${duration(glance.data.events_window_seconds)}${glance.data.reach_counted_at ? ` and answers of the last ${duration(glance.data.reach_window_seconds)}` : ""}, counted ${ago(glance.data.counted_at)}. A user adds at most three to an item's events.</p>`}
     <${Item} id=${params.item} onClose=${() => setParams({ item: null })} />
   <//>`;
 }
@@ -57,7 +57,7 @@ function tabs(glance, chosen) {
 function Category({ glance, value }) {
   const known = glance?.categories ?? [];
   if (!known.length && !value) return null;
-  const options = [["", `All ${plural(glance?.categories_total ?? 0, "category", "categories")}`], ...known.map(({ category, items }) => [category, `${category} (${number(items)})`])];
+  const options = [["", "All categories"], ...known.map(({ category, items }) => [category, `${category} (${number(items)})`])];
   if (value && !known.some(({ category }) => category === value)) options.push([value, value]);
   return html`<div style=${{ maxWidth: "min(280px, 100%)" }}><${Select} label="Category" value=${value ?? ""} options=${options} onChange=${(category) => setParams({ category })} /></div>`;
 }

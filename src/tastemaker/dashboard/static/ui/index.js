@@ -13,4 +13,5 @@ export { Scatter } from "./scatter.js";
 export { Empty, Loading, Problem } from "./states.js";
 export { Table } from "./table.js";
 export { Tip } from "./tip.js";
+export { UserSearch } from "./user-search.js";
 export { Toasts, toast } from "./toast.js";

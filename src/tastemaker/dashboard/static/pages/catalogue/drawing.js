@@ -112,14 +112,14 @@ function dot(pixels, width, left, top, radius, colour, soft) {
   }
   for (let down = -radius; down <= radius; down++) {
     const row = (top + down) * width + left;
-    const half = Math.round(Math.sqrt(radius * radius - down * down));
+    const half = Math.floor(Math.sqrt((radius + 0.5) ** 2 - down * down));
     for (let over = -half; over <= half; over++) pixels[row + over] = over === -half || over === half ? soft : colour;
   }
 }
 
 function disc(pixels, width, left, top, radius, colour) {
   for (let down = -radius; down <= radius; down++) {
-    const half = Math.round(Math.sqrt(radius * radius - down * down));
+    const half = Math.floor(Math.sqrt((radius + 0.5) ** 2 - down * down));
     pixels.fill(colour, (top + down) * width + left - half, (top + down) * width + left + half + 1);
   }
 }

@@ -1,6 +1,6 @@
 // An item's own page: what is known of it, what users did with it, what is like it, and who would like it.
 import { useLoad } from "../../lib/data.js";
-import { ago, interval, number, share, title, when } from "../../lib/format.js";
+import { ago, duration, interval, number, share, title, when } from "../../lib/format.js";
 import { html, useMemo, useState } from "../../lib/html.js";
 import { href } from "../../lib/route.js";
 import { Button, Card, Chart, Copy, Dialog, Empty, Loading, Note, Picture, Problem, Stat, Table, Tip } from "../../ui/index.js";
@@ -29,9 +29,9 @@ function Profile({ profile, path }) {
         <${State} numbers=${numbers} always />
         ${item.categories.length > 0 && html`<p class="small wrap">${item.categories.map((one, at) => html`${at > 0 && ", "}<a href=${href("catalogue", { category: one })}>${one}</a>`)}</p>`}
         <p class="small quiet">${availability(item)}</p>
-        <p class="small row tight">
-          <a href=${href("catalogue", { view: "map", item: null, q: item.item_id })}>On the map</a>
-          <a href=${href("shopfront", { item: item.item_id })}>In the shopfront</a>
+        <p class="row tight">
+          <a class="button small" href=${href("catalogue", { view: "map", item: null, q: item.item_id })}>On the map</a>
+          <a class="button small" href=${href("shopfront", { item: item.item_id })}>In the shopfront</a>
         </p>
       </div>
     </div>
@@ -51,9 +51,9 @@ function availability({ available_from, expires_at }) {
 
 function Reach({ profile }) {
   const { numbers } = profile;
-  const days = number(profile.events_window_seconds / 86400, 1);
+  const window = duration(profile.events_window_seconds);
   return html`<div class="grid" data-part="reach" style=${{ "--least": "150px" }}>
-    <${Stat} label="Events" term="item events" value=${number(numbers.events)} note=${`in ${days} days · ${number(numbers.events_ever)} ever`} />
+    <${Stat} label="Events" term="item events" value=${number(numbers.events)} note=${`in ${window} · ${number(numbers.events_ever)} ever`} />
     <${Stat} label="Place by events" value=${number(numbers.rank)} note=${`of ${number(profile.ranked)} items`} />
     <${Stat} label="Shown" term="reach" value=${number(numbers.shown)} note=${profile.reach_counted_at ? `counted ${ago(profile.reach_counted_at)}` : "not counted yet"} />
     <${Stat} label="Clicked" term="item click share" value=${share(profile.click_share)} interval=${profile.click_share === null ? undefined : interval(profile.click_low, profile.click_high, share)} note=${`${number(numbers.clicked)} of ${number(numbers.shown)} times`} />

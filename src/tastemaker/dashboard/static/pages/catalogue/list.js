@@ -34,6 +34,7 @@ const COLUMNS = [
   { key: "category", label: "Category", render: ({ categories }) => html`<span class="small">${categories.slice(0, 2).join(", ")}${categories.length > 2 ? "…" : ""}</span>` },
   { key: "state", label: "State", render: ({ numbers }) => html`<${State} numbers=${numbers} />` },
   { key: "events", label: "Events", align: "number", tip: "item events", render: ({ numbers }) => number(numbers.events) },
+  { key: "ever", label: "Ever", align: "number", render: ({ numbers }) => number(numbers.events_ever) },
   { key: "shown", label: "Shown", align: "number", tip: "reach", render: ({ numbers }) => number(numbers.shown) },
   { key: "clicked", label: "Clicked", align: "number", render: ({ numbers }) => (numbers.shown ? `${number(numbers.clicked)} (${share(numbers.clicked / numbers.shown)})` : number(numbers.clicked)) },
 ];

@@ -12,6 +12,7 @@ import { inside, largest, nearest, parsed } from "./points.js";
 const REACH = 12; // pixels from a point at which it is meant
 const LISTED = 12;
 const open = (item_id) => setParams({ item: item_id }, { step: true });
+const othersOf = (legend) => colourOf(legend.some.length ? 8 : 0); // grey beside colours only
 const nameOf = (item) => item.title || item.item_id;
 
 export function ItemMap({ asked }) {
@@ -46,7 +47,7 @@ function Shown({ points, told, asked }) {
   const lit = useLit(points, asked);
   const legend = useMemo(() => largest(points), [points]);
   const slots = useMemo(() => slotsOf(points, legend, chosen), [points, legend, chosen]);
-  const colours = useMemo(() => ({ palette: [...legend.some.map((_, at) => colourOf(at)), colourOf(8)].map((one) => parts(resolved(one))), page: parts(resolved("--sunk")), accent: parts(resolved("--bad")) }), [legend, theme]);
+  const colours = useMemo(() => ({ palette: [...legend.some.map((_, at) => colourOf(at)), othersOf(legend)].map((one) => parts(resolved(one))), page: parts(resolved("--sunk")), accent: parts(resolved("--bad")) }), [legend, theme]);
   const latest = useRef(null);
   latest.current = () => {
     const took = drawing.current.draw(points, slots, colours.palette, colours.page, lit?.points, colours.accent);
@@ -56,17 +57,16 @@ function Shown({ points, told, asked }) {
     if (!frame.current) {
       frame.current = requestAnimationFrame(() => {
         frame.current = 0;
-        if (drawing.current) latest.current();
+        if (!drawing.current) return;
+        drawing.current.resize();
+        latest.current();
       });
     }
     if (now) setMoved((count) => count + 1);
   };
   useEffect(() => {
     drawing.current = new Drawing(canvas.current);
-    const watch = new ResizeObserver(() => {
-      drawing.current.resize();
-      redraw();
-    });
+    const watch = new ResizeObserver(() => redraw());
     watch.observe(canvas.current);
     const stop = onTheme(() => setTheme((count) => count + 1));
     return () => {
@@ -188,7 +188,7 @@ function Legend({ legend, chosen, onChoose, onAll }) {
   return html`<div class="row tight" role="group" aria-label="Show only categories" data-part="legend">
     ${entries.map(
       ({ at, name, count }) => html`<${Button} key=${at} small pressed=${chosen.includes(at)} kind=${chosen.length && !chosen.includes(at) ? "quiet" : ""} onClick=${() => onChoose(at)}>
-        <span class="map-swatch" style=${{ background: at < legend.some.length ? colourOf(at) : colourOf(8) }}></span><span class="wrap">${name}</span> <span class="quiet">${number(count)}</span>
+        <span class="map-swatch" style=${{ background: at < legend.some.length ? colourOf(at) : othersOf(legend) }}></span><span class="wrap">${name}</span> <span class="quiet">${number(count)}</span>
       <//>`,
     )}
     ${chosen.length > 0 && html`<${Button} small kind="quiet" onClick=${onAll}>Show all<//>`}
@@ -209,7 +209,8 @@ function InView({ points, slots, drawing, moved }) {
   const settled = useSettled(moved, 250);
   const [seen, setSeen] = useState({ items: [], total: 0 });
   useEffect(() => {
-    if (!drawing.current?.image) return undefined;
+    if (!drawing.current) return undefined;
+    drawing.current.resize();
     let here = true;
     const { found, total } = inside(points, drawing.current.box, LISTED, (point) => slots[point] !== 255);
     const told = found.length ? itemsOf(points, found) : Promise.resolve([]);
