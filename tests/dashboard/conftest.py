@@ -107,6 +107,7 @@ def opened(folder: Path, *options: str) -> Iterator[Shop]:
         process.terminate()
         assert process.wait(40) == 0, (folder / "serve.log").read_text()[-2000:]
         log.close()
+        process.stdout.close()
 
 
 @pytest.fixture(scope="session")

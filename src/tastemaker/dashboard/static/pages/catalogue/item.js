@@ -52,7 +52,7 @@ function availability({ available_from, expires_at }) {
 function Reach({ profile }) {
   const { numbers } = profile;
   const window = duration(profile.events_window_seconds);
-  return html`<div class="grid" data-part="reach" style=${{ "--least": "150px" }}>
+  return html`<div class="grid" data-part="reach" style=${{ "--least": "125px" }}>
     <${Stat} label="Events" term="item events" value=${number(numbers.events)} note=${`in ${window} · ${number(numbers.events_ever)} ever`} />
     <${Stat} label="Place by events" value=${number(numbers.rank)} note=${`of ${number(profile.ranked)} items`} />
     <${Stat} label="Shown" term="reach" value=${number(numbers.shown)} note=${profile.reach_counted_at ? `counted ${ago(profile.reach_counted_at)}` : "not counted yet"} />

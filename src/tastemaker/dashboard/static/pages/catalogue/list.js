@@ -29,8 +29,7 @@ export const KNOWN = {
 };
 
 const COLUMNS = [
-  { key: "item", label: "Item", render: (item) => html`<span data-item=${item.item_id} style=${{ textAlign: "left" }}>${title(item)}</span>` },
-  { key: "id", label: "Id", render: ({ item_id }) => html`<span class="mono small">${item_id}</span>` },
+  { key: "item", label: "Item", render: (item) => html`<span class="catalogue-name" data-item=${item.item_id}><span>${title(item)}</span><span class="mono quiet">${item.item_id}</span></span>` },
   { key: "category", label: "Category", render: ({ categories }) => html`<span class="small">${categories.slice(0, 2).join(", ")}${categories.length > 2 ? "…" : ""}</span>` },
   { key: "state", label: "State", render: ({ numbers }) => html`<${State} numbers=${numbers} />` },
   { key: "events", label: "Events", align: "number", tip: "item events", render: ({ numbers }) => number(numbers.events) },
