@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -106,6 +107,7 @@ def opened(folder: Path, *options: str) -> Iterator[Shop]:
     finally:
         process.terminate()
         assert process.wait(40) == 0, (folder / "serve.log").read_text()[-2000:]
+        process.stdout.close()
         log.close()
         process.stdout.close()
 
@@ -129,7 +131,18 @@ def shop(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]
     folder = tmp_path_factory.mktemp("runs") / "demo"
     shutil.copytree(demo, folder)
     moved(folder / "shop.db", demo, folder)
-    yield from opened(folder)
+    for running in opened(folder):
+        settle(running)
+        yield running
+
+
+def settle(shop: Shop) -> None:
+    """Waits until the items that the model does not know have found their places, on which histories with them depend."""
+    seen: list[Any] = []
+    while len(seen) < 4 or any(one != seen[-1] for one in seen[-4:]):
+        seen.append(shop.get("/v1/users/12748/recommendations", include="score")["items"])
+        assert len(seen) < 60
+        time.sleep(0.4)
 
 
 def moved(file: Path, old: Path, new: Path) -> None:

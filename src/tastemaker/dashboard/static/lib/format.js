@@ -69,6 +69,7 @@ export function ago(time) {
   const seconds = (Date.now() - date(time)) / 1000;
   if (!Number.isFinite(seconds)) return NONE;
   if (Math.abs(seconds) < 5) return "just now";
+  if (Math.abs(seconds) > 60 * 86400) return when(time).slice(0, 10);
   return seconds >= 0 ? `${duration(seconds)} ago` : `in ${duration(-seconds)}`;
 }
 

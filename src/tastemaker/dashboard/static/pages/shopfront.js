@@ -50,7 +50,7 @@ function Shop({ user, params }) {
 function Options({ params, options }) {
   const [filter, setFilter] = useState(options.filter);
   const scenarios = useLoad("/v1/scenarios");
-  const names = (scenarios.data?.scenarios ?? []).filter((one) => one.published).map(({ name }) => name);
+  const names = (scenarios.data?.scenarios ?? []).filter((one) => one.in_force).map(({ name }) => name);
   const settle = (event) => {
     event.preventDefault();
     setParams({ filter });

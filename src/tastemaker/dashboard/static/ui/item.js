@@ -1,3 +1,4 @@
+import { category } from "../lib/colours.js";
 import { title } from "../lib/format.js";
 import { html, useState } from "../lib/html.js";
 import { href } from "../lib/route.js";
@@ -8,7 +9,8 @@ export function Picture({ item, rank }) {
   const [failed, setFailed] = useState(false);
   const source = failed ? null : pictureOf(item);
   const letters = title(item).match(/\p{L}|\p{N}/gu)?.slice(0, 2).join("").toUpperCase() ?? "";
-  return html`<div class="picture">
+  const tint = category([...letters].reduce((sum, letter) => sum + letter.charCodeAt(0), 0) % 8);
+  return html`<div class="picture" style=${{ background: `color-mix(in oklab, ${tint} 16%, var(--sunk))` }}>
     <span aria-hidden="true">${letters}</span>
     ${source && html`<img src=${source} alt="" loading="lazy" decoding="async" referrerpolicy="no-referrer" onError=${() => setFailed(true)} />`}
     ${rank && html`<span class="rank"><span class="visually-hidden">rank </span>${rank}</span>`}

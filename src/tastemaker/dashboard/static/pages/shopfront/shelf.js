@@ -28,11 +28,12 @@ export function Shelf({ shelf, onDeed }) {
   const notes = [
     answer.status === "fallback" && (FALLBACKS[answer.fallback] ?? `A list for everybody: ${answer.fallback}.`),
     answer.status === "degraded" && "A part of the service failed or was late: this list came from less than the whole way.",
-    ...answer.warnings.map((one) => WARNINGS[one] ?? one.replaceAll("_", " ")),
+    ...answer.warnings.filter((one) => shelf.id === "recommended" || one !== "insufficient_candidates").map((one) => WARNINGS[one] ?? one.replaceAll("_", " ")),
   ].filter(Boolean);
   const made = answer.model && shelf.id === "recommended" ? html`<${Badge}>${answer.model.name} ${answer.model.version || ""} · ${answer.took_ms.toFixed(1)} ms<//>` : null;
+  const layout = shelf.id === "recommended" ? { class: "grid", style: { "--least": "150px" } } : { class: "reel", tabindex: 0, role: "group", "aria-label": of ? `Like ${title(item(of))}` : TITLES[shelf.id] };
   return html`<${Card} title=${heading} note=${notes.join(" ")} actions=${made} id=${shelf.id}>
-    <div class="grid" style=${{ "--least": "168px" }} ref=${list} data-shelf=${shelf.id} data-answer=${answer.recommendation_id}>
+    <div ...${layout} ref=${list} data-shelf=${shelf.id} data-answer=${answer.recommendation_id}>
       ${items.map((one) => html`<${ItemCard} key=${one.item_id} item=${one} rank=${shelf.id === "recommended" ? one.rank : null} note=${(one.reasons ?? []).slice(0, 2).map((reason) => words(reason, item)).join("; ")} actions=${html`<${Deeds} item=${one} answer=${answer} onDeed=${onDeed} />`} />`)}
     </div>
   <//>`;
