@@ -27,7 +27,7 @@ from tastemaker.recommend.recommender import Recommender
 from tastemaker.serve.asks import Ask
 from tastemaker.serve.browse.finder import Finder
 from tastemaker.serve.browse.profile import profile
-from tastemaker.serve.browse.survey import Surveys
+from tastemaker.serve.browse.survey import Reach, Surveys
 from tastemaker.serve.crowd import Crowd
 from tastemaker.serve.desk import Desk, Ranked
 from tastemaker.serve.envelope import Envelopes
@@ -131,11 +131,10 @@ class Service(Keeper):
         )
         self._likeness = Likeness(self._live, self._masks, self._shelves, store, self._guard, settings, clock)
         self._interview = Interview(store, self._live, self._guard, self._masks, self._shelves, settings, clock)
-        self.finder = Finder(
-            self._live, Surveys(self._shelves, lambda view: None, clock), clock, settings.popular_days * 86_400
-        )
         self._warm, self._follow = False, follow
         self.outcomes = Outcomes(store, clock, settings.purchase_kinds)
+        surveys = Surveys(self._shelves, lambda view: Reach.of(self.outcomes, view), clock)
+        self.finder = Finder(self._live, surveys, clock, settings.popular_days * 86_400)
         """what recommendations earned"""
         self._live.each_round(self._shelves.refresh)
         self._live.each_round(self.outcomes.refresh)

@@ -16,6 +16,7 @@ import numpy as np
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.log import logger
 from tastemaker.recommend.filters.columns import FALSE
+from tastemaker.serve.outcomes import Outcomes
 from tastemaker.serve.shelves import WINDOWS, Shelves
 from tastemaker.serve.stock import Stock
 from tastemaker.serve.view import View
@@ -41,6 +42,19 @@ class Reach:
     window_seconds: float
     counted_at: int
     """µs"""
+
+    @classmethod
+    def of(cls, outcomes: Outcomes, view: View) -> Reach | None:
+        """What is counted of the items of a view; None before the first count."""
+        since, at = outcomes.window()
+        if not at:
+            return None
+        ids, numbers = outcomes.items()
+        codes = np.fromiter((view.codes.get(item, 0) for item in ids), np.int64, len(ids))
+        known = (codes > 0) & (codes < view.size)
+        lines = np.zeros((2, view.size), np.int64)
+        lines[:, codes[known]] = numbers[:, known]
+        return cls(lines[0], lines[1], 0.0 if since is None else (at - since) / 1e6, at)
 
 
 @dataclass(frozen=True, eq=False)
