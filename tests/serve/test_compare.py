@@ -155,8 +155,8 @@ def test_few_are_held_the_least_used_go_and_idle_ones_are_released(service: Serv
     service.beside.capacity = 2
     asked(service, registry, WEAK, SHUFFLED, user_id="u2")
     assert len(service.beside) == 2
+    registry.add(registry.folder / "shop" / "1", "shop")
     with pytest.raises(RequestError, match="at most 2 besides") as refused:
-        registry.add(registry.folder / "shop" / "1", "shop")
         asked(service, registry, WEAK, SHUFFLED, ("shop", 4), user_id="u2")
     assert refused.value.status == 422
     asked(service, registry, WEAK, ("shop", 4), user_id="u2")
@@ -240,9 +240,12 @@ def test_over_http_it_asks_the_same(store: Store, registry: Registry) -> None:
 
 
 def test_a_service_of_one_fixed_model_shows_that_one_and_says_so_of_others(tmp_path: Path) -> None:
-    with opened(tmp_path, grid()) as (service, store, _clock), running(service, store, registry=None) as url:
-        with httpx.Client(base_url=url, timeout=20) as client:
-            (column,) = client.post("/v1/compare", json={"request": {"limit": 3}}).json()["columns"]
-            assert column["in_use"] and len(column["answer"]["items"]) == 3 and column["model"] is None
-            named = client.post("/v1/compare", json={"versions": [{"name": "shop", "version": 1}]}).json()
-            assert named["columns"][0]["problem"]["code"] == "no_registry" and named["in_use"] is None
+    with (
+        opened(tmp_path, grid()) as (service, store, _clock),
+        running(service, store, registry=None) as url,
+        httpx.Client(base_url=url, timeout=20) as client,
+    ):
+        (column,) = client.post("/v1/compare", json={"request": {"limit": 3}}).json()["columns"]
+        assert column["in_use"] and len(column["answer"]["items"]) == 3 and column["model"] is None
+        named = client.post("/v1/compare", json={"versions": [{"name": "shop", "version": 1}]}).json()
+        assert named["columns"][0]["problem"]["code"] == "no_registry" and named["in_use"] is None

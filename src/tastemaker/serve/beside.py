@@ -14,6 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tastemaker.errors import RequestError
 from tastemaker.log import logger
@@ -21,8 +22,10 @@ from tastemaker.recommend.recommender import Recommender
 from tastemaker.serve.crowd import Crowd
 from tastemaker.serve.desk import Desk
 from tastemaker.serve.live import Live
-from tastemaker.serve.registry import Registry
 from tastemaker.store.base import ModelVersion
+
+if TYPE_CHECKING:
+    from tastemaker.serve.registry import Registry
 
 Key = tuple[str, int]
 

@@ -13,7 +13,6 @@ from tastemaker.serve.view import View
 from tastemaker.wire.bodies import Answer, ModelName, Recommend, RecommendSession
 from tastemaker.wire.compare import CompareBody, Compared, ComparedReply
 
-
 _CHANGED = RequestError("the version in use changed meanwhile", code="version_changed", status=409, hint="ask again")
 
 

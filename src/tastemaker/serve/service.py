@@ -76,7 +76,6 @@ from tastemaker.wire.browse import ItemProfile
 from tastemaker.wire.compare import CompareBody, ComparedReply
 from tastemaker.wire.scenarios import Checked, PipelineReply, PreviewBody, PreviewReply, Rules
 
-
 _MASKS_BESIDE = 16
 """Results of filters held for a version that is compared with."""
 
