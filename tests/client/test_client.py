@@ -98,6 +98,7 @@ def test_every_route_has_a_verb() -> None:
         ("GET", "/v1/items/ID/profile"),
         ("GET", "/v1/jobs/ID/records"),
         ("GET", "/v1/models/ID/versions/1"),
+        ("POST", "/v1/compare"),
     }
     assert {one for one in routes - called if not one[1].startswith("/api/")} == left
 
