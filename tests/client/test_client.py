@@ -95,6 +95,7 @@ def test_every_route_has_a_verb() -> None:
         ("POST", "/v1/data:describe"),
         ("GET", "/v1/model-names"),
         ("GET", "/v1/catalogue"),
+        *(("GET", f"/v1/catalogue/map{rest}") for rest in ("", "/points", "/items", "/search")),
         ("GET", "/v1/items/ID/profile"),
         ("GET", "/v1/jobs/ID/records"),
         ("GET", "/v1/models/ID/versions/1"),
