@@ -196,7 +196,9 @@ def test_an_item_fits_a_phone(phone: Tab, busy: Shop) -> None:
     phone.locator("[data-profile]").wait_for()
     phone.settled()
     assert phone.fits()
-    assert phone.evaluate("(() => { const one = document.querySelector('dialog'); return one.scrollWidth <= one.clientWidth; })()")
+    assert phone.evaluate(
+        "(() => { const one = document.querySelector('dialog'); return one.scrollWidth <= one.clientWidth; })()"
+    )
     axe(phone)
 
 
