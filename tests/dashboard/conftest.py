@@ -106,6 +106,8 @@ def opened(folder: Path, *options: str) -> Iterator[Shop]:
             yield Shop(url, client, folder, process)
     finally:
         process.terminate()
+        if process.stdout is not None:
+            process.stdout.close()
         assert process.wait(40) == 0, (folder / "serve.log").read_text()[-2000:]
         process.stdout.close()
         log.close()

@@ -51,7 +51,7 @@ def test_the_theme_is_chosen_and_stays(tab: Tab) -> None:
     seen = {tab.evaluate("getComputedStyle(document.documentElement).backgroundColor")}
     for theme in ("light", "dark"):
         button.click()
-        assert tab.evaluate("document.documentElement.dataset.theme") == theme
+        tab.wait_for_function("(theme) => document.documentElement.dataset.theme === theme", arg=theme)
         seen.add(tab.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
     assert len(seen) == 2
     tab.reload()

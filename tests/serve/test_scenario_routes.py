@@ -79,7 +79,7 @@ def test_history_says_who_changed_what_and_when(client: httpx.Client, server: Se
     actions = [row["action"] for row in server.store.audit_log(limit=5).rows]
     assert actions == ["scenarios.rollback"] + ["scenarios.publish", "scenarios.draft"] * 2
     (one,) = client.get("/v1/scenarios").json()["scenarios"]
-    assert one["in_force"] == second["version"] - 1 and not one["draft"]
+    assert one["description"] == "" and one["in_force"] == second["version"] - 1 and not one["draft"]
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,7 @@ def test_history_says_who_changed_what_and_when(client: httpx.Client, server: Se
         ({"boosts": [{"filter": "price < 3", "weight": 0}]}, "invalid", "weight"),
         ({"limit": 0}, "invalid", "limit"),
         ({"filtre": "price < 3"}, "invalid", "filtre"),
+        ({"max_per": {f"property {n}": 1 for n in range(33)}}, "invalid", "max_per"),
     ],
 )
 def test_rules_that_cannot_hold_are_refused_and_say_which(
@@ -112,6 +113,11 @@ def test_rules_that_cannot_hold_are_refused_and_say_which(
         (error,) = looked.json()["errors"]
         assert error["code"] == code and told in f"{error['detail']} of {error['rule']}"
     assert client.get("/v1/scenarios/home").status_code == 404
+
+
+def test_rules_that_are_too_many_to_be_held_in_memory_are_refused(client: httpx.Client) -> None:
+    answer = save(client, {"parameters": {"unread": "x" * (1 << 19)}})
+    assert answer.status_code == 422 and answer.json()["code"] == "too_large"
 
 
 def test_what_is_odd_is_noted(client: httpx.Client, server: Server) -> None:
@@ -214,6 +220,29 @@ def test_lists_that_become_too_short_are_counted(client: httpx.Client) -> None:
     assert [one["user_id"] for one in again["users"]] == [one["user_id"] for one in told["users"]]
 
 
+def test_nobody_who_was_erased_is_drawn(client: httpx.Client, server: Server) -> None:
+    def drawn() -> list[str]:
+        told = client.post("/v1/scenarios/home:preview", json={"rules": {}, "users": 3}).json()
+        return [one["user_id"] for one in told["users"]]
+
+    first = drawn()
+    server.store.erase_user(first[0])
+    assert first[0] not in drawn() and len(drawn()) == 3
+
+
+def test_the_list_tells_what_each_is_for(client: httpx.Client) -> None:
+    for name, state in (("a", "draft"), ("b", "published"), ("c", "both")):
+        save(client, {"description": f"for {name}"}, name=name)
+        if state != "draft":
+            client.post(f"/v1/scenarios/{name}:publish", json={})
+        if state == "both":
+            save(client, {"description": "for later"}, name=name)
+    page = client.get("/v1/scenarios", params={"limit": 2}).json()
+    rows = page["scenarios"] + client.get("/v1/scenarios", params={"cursor": page["next_cursor"]}).json()["scenarios"]
+    told = [(one["name"], one["description"], one["draft"], bool(one["in_force"])) for one in rows]
+    assert told == [("a", "for a", True, False), ("b", "for b", False, True), ("c", "for later", True, True)]
+
+
 def test_nobody_overwrites_what_they_have_not_seen(client: httpx.Client) -> None:
     mine = save(client, RULES, revision=0).json()["revision"]
     save(client, {"limit": 9}, revision=mine)
@@ -286,6 +315,12 @@ def test_the_pipeline_is_what_runs(client: httpx.Client, server: Server) -> None
     ]
     assert not stages["diversity"]["active"] and "no vectors" in stages["diversity"]["detail"]
     assert stages["pins"]["settings"] == {"pins": [{"item_id": "i4", "position": 1}], "limit": 6}
+    assert not told["draft"]
+    save(client, {"limit": 3})
+    drafted = client.get("/v1/pipeline", params={"scenario": "home", "draft": "true"}).json()
+    assert drafted["draft"] and drafted["version"] == told["version"] + 1
+    assert [stage["name"] for stage in drafted["stages"] if stage["by_scenario"]] == ["pins"]
+    assert client.get("/v1/pipeline", params={"scenario": "home"}).json()["version"] == told["version"]
     seconds, batches = server.monitor.list_stages()["score"]
     (score,) = stages["sources"]["measured"]
     assert score["batches"] == batches and score["mean_ms"] == pytest.approx(seconds / batches * 1000, abs=1e-3)

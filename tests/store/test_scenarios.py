@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -164,3 +166,15 @@ def test_a_store_from_before_there_were_any_gets_them(tmp_path):
         store.put_scenario("home", {"limit": 2}, "anna")
         store.publish_scenario("home", "anna")
         assert in_force(store) == {"home": 1} and store.verify()
+
+
+def test_a_copy_from_before_there_were_any_is_restored(tmp_path):
+    copy = tmp_path / "copy"
+    with sqlite3.connect(copy) as connection:
+        connection.executescript(FIRST.read_text(encoding="utf-8"))
+    connection.close()
+    facts = {"kind": "sqlite", "sha256": hashlib.sha256(copy.read_bytes()).hexdigest()}
+    (tmp_path / "copy.json").write_text(json.dumps(facts), encoding="utf-8")
+    copies.restore(copy, str(tmp_path / "new.db"))
+    with open_store(str(tmp_path / "new.db")) as store:
+        assert store.history("anna") and store.scenarios().rows == []

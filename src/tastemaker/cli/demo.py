@@ -98,7 +98,8 @@ def open_shop(place: Place, result: RunResult, choice: Choice) -> Path:
         del config["data"]["events"]
         version = entered(registry, result, result.report["model"], config=config, run=result.id)
         if choice.artifact != result.artifact:
-            version = registry.add(choice.artifact, choice.name, {"config": {**config, "model": {"name": choice.name}}})
+            facts = {"config": {**config, "model": {"name": choice.name}}, "run": result.id}
+            version = registry.add(choice.artifact, choice.name, facts)
         try:
             registry.promote(version.name, version.version)
         except RequestError as refused:

@@ -22,6 +22,7 @@ from tastemaker.serve.batcher import Batcher
 from tastemaker.serve.broadcast import Broadcast
 from tastemaker.serve.call import Parts
 from tastemaker.serve.door import Door
+from tastemaker.serve.drift import Drifts
 from tastemaker.serve.http import Http, HttpSettings
 from tastemaker.serve.limits import Threads
 from tastemaker.serve.monitor import Monitor
@@ -84,6 +85,13 @@ def app(
         control=Threads("control", workers=1, waiting=2),
         table=table,
         broadcast=Broadcast(reads),
+        drifts=Drifts(store),
+        settings={
+            "serve": service.settings,
+            "http": settings,
+            **({} if registry is None else {"gate": registry.limits}),
+            **({} if service.language is None else {"language": service.language.settings}),
+        },
         document=msgspec.json.encode(openapi.document(table.routes)),
     )
     for name, threads in (

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 SCOPES = {
     "recommend": "ask for recommendations of every kind",
     "events:write": "send events",
-    "catalog:write": "read and write items and users; export, merge and erase users; read events",
+    "catalog:write": "read and write items, users and scenarios; export, merge and erase users; read events",
     "models": "train, promote and roll back models; see jobs",
     "experiments": "reserved",
     "metrics": "read /metrics",

@@ -12,10 +12,12 @@ from tastemaker.serve.limits import Threads
 if TYPE_CHECKING:
     from tastemaker.serve.batcher import Batcher
     from tastemaker.serve.broadcast import Broadcast
+    from tastemaker.serve.drift import Drifts
     from tastemaker.serve.monitor import Monitor
     from tastemaker.serve.registry import Registry
     from tastemaker.serve.route import Table
     from tastemaker.serve.service import Service
+    from tastemaker.settings import Settings
     from tastemaker.store.base import Store
     from tastemaker.wire.bodies import Answer
 
@@ -42,6 +44,9 @@ class Parts:
     table: Table
     broadcast: Broadcast
     """what is told as it changes"""
+    drifts: Drifts
+    settings: Mapping[str, Settings]
+    """in force, by section"""
     document: bytes = b""
     """the OpenAPI document"""
     listed: dict[tuple[Any, ...], tuple[float, Answer]] = field(default_factory=dict)

@@ -30,8 +30,12 @@ def pipeline(
     times: Times,
     now: int,
     language: str | None,
+    draft: bool = False,
 ) -> PipelineReply:
-    """The stages in the order in which they run, for a request that names a scenario and nothing else; `language` is the model of words."""
+    """The stages in the order in which they run, for a request that names a scenario and nothing else; `language` is the model of words.
+
+    `draft` says that the rules are not in force.
+    """
     request = settled(Recommend(scenario=scenario), in_force)
     rules = Rules() if in_force is None else in_force.rules
     make = _Maker(times)
@@ -84,7 +88,9 @@ def pipeline(
             settings={"popular_days": settings.popular_days, "last_answers": settings.last_answers},
         ),
     ]
-    return PipelineReply(model=model_name(view), kind=kind, scenario=scenario, version=request.version or None, stages=stages)
+    return PipelineReply(
+        model=model_name(view), kind=kind, scenario=scenario, version=request.version or None, draft=draft, stages=stages
+    )
 
 
 class _Maker:
@@ -205,7 +211,7 @@ def _seen(make: _Maker, request: Settled, rules: Rules, settings: ServeSettings)
         told = f"what the user has met {kinds}" + (f" in the last {rule.days:g} days" if rule.days else "") + " is left out"
     return make(
         "seen",
-        "Seen and excluded",
+        "Seen",
         told + (f"; {excluded} items are excluded" if excluded else ""),
         active=rule is not None or excluded > 0,
         by_scenario=rules.exclude_seen is not None or excluded > 0,

@@ -42,6 +42,7 @@ _TOGETHER = 8
 _DEADLINE_MS = 60_000.0
 _DRAWN_FROM = 4
 _MOST_MOVING = 20
+_VARIETY = {"diversity": "diversity", "max_per": "caps", "rotation": "rotation"}
 
 
 def preview(
@@ -95,14 +96,16 @@ def preview(
 
 
 def drawn(view: View, store: Store, count: int) -> list[str]:
-    """Users to look at: drawn from those that the model knows, who did something first; the same ones each time."""
+    """Users to look at: drawn from those that the model knows and nobody erased, who did something first; the same ones each time."""
     known = None if view.recommender is None else view.recommender.users.ids
     if known is None or not len(known):
         return [one.user_id for one in store.users(limit=count).rows]
     places = random.Random(0).sample(range(len(known)), min(len(known), _DRAWN_FROM * count))
     ids = [str(known[place].as_py()) for place in places]
+    ids = [one for one, gone in zip(ids, store.erased(ids), strict=True) if not gone]
     active = [bool(past) for past in store.histories(ids, 1)]
-    return sorted(ids, key=lambda one: not active[ids.index(one)])[:count]
+    order = sorted(range(len(ids)), key=lambda place: not active[place])
+    return [ids[place] for place in order[:count]]
 
 
 def _scores(before: Row, after: Row, desk: Desk, view: View) -> dict[int, float]:
@@ -198,15 +201,11 @@ def _came(code: int, rank: int, was: dict[int, int], before: Row, after: Row, vi
             return "excluded", "no longer excluded"
         elif code in before.seen:
             return "seen", "what was seen may come again"
-    for name in ("diversity", "max_per", "rotation"):
-        if getattr(before.request, name) != getattr(after.request, name):
-            return name, {
-                "diversity": "for more or less variety",
-                "max_per": "as caps leave out others",
-                "rotation": "in turn",
-            }[name]
     if old is None and rank > before.request.limit:
         return "displaced", "the list is longer"
+    others = [name for name in _VARIETY if getattr(before.request, name) != getattr(after.request, name)]
+    if others:
+        return others[0], f"by {' and '.join(_VARIETY[name] for name in others)}"
     return "displaced", "up, since others went" if old is None or rank < old else "down, since others came"
 
 

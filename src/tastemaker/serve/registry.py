@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from tastemaker.errors import ArtifactError, RequestError
 from tastemaker.recommend import artifact
 from tastemaker.recommend.recommender import Recommender
+from tastemaker.serve import course
 from tastemaker.serve.settings import GateSettings
 from tastemaker.serve.watch import OnVersion, Watch
 from tastemaker.store.base import ModelVersion, Store
@@ -80,6 +81,7 @@ class Registry:
                 if whole.exists():  # copied by a process that was killed before it entered the version
                     shutil.rmtree(whole)
                 _settle(part)
+                course.keep(source, whole)
                 part.rename(whole)
                 _sync(place)
             except BaseException:

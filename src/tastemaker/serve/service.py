@@ -45,6 +45,7 @@ from tastemaker.serve.pipeline import pipeline
 from tastemaker.serve.preview import preview
 from tastemaker.serve.recorder import Recorder
 from tastemaker.serve.rule_checks import check
+from tastemaker.serve.rules import InForce
 from tastemaker.serve.scenarios import Scenarios
 from tastemaker.serve.settings import ServeSettings
 from tastemaker.serve.shelves import Shelves
@@ -334,11 +335,16 @@ class Service(Keeper):
         view, now = self._live.view, self._clock()
         return preview(name, self.scenarios.get(name), rules, body, self._desk, view, self.store, now)
 
-    def pipeline(self, scenario: str | None, times: Mapping[str, tuple[float, int]]) -> PipelineReply:
-        """The stages of a list under a scenario; `times` are the seconds that each took, and in how many batches."""
-        in_force = None if scenario is None else self.scenarios.get(scenario)
+    def pipeline(
+        self, scenario: str | None, times: Mapping[str, tuple[float, int]], draft: Rules | None = None
+    ) -> PipelineReply:
+        """The stages of a list under a scenario, or a draft of it; `times` are the seconds that each took, and in how many batches."""
+        rules = None if scenario is None else self.scenarios.get(scenario)
+        if scenario is not None and draft is not None:
+            rules = InForce(scenario, 1 + (0 if rules is None else rules.version), draft)
         words = None if self.language is None else f"a language model ({self.language.settings.kind})"
-        return pipeline(scenario, in_force, self._desk, self._live.view, self.settings, times, self._clock(), words)
+        view, now = self._live.view, self._clock()
+        return pipeline(scenario, rules, self._desk, view, self.settings, times, now, words, draft is not None)
 
     # words
     @property

@@ -32,6 +32,9 @@ from tastemaker.experiment.stage_config import StageConfig
 from tastemaker.experiment.two_stage import stage_run
 from tastemaker.recommend import artifact
 from tastemaker.resolve import model_names
+from tastemaker.serve import describing
+from tastemaker.serve.course import STEPS
+from tastemaker.serve.jobs import DESCRIBE
 from tastemaker.serve.registry import Registry
 from tastemaker.serve.settings import GateSettings
 from tastemaker.store.base import ModelVersion, open_store
@@ -133,6 +136,7 @@ def entered(registry: Registry, result: RunResult, name: str, **facts: Any) -> M
         "cut": protocol["cut"],
     }
     told = {"learned": learned, "epochs": report["epochs"], "train_seconds": report["train_seconds"], "notes": report["notes"]}
+    told |= {"run": result.id, "metric": protocol["chosen_by"]}
     return registry.add(result.artifact, name, {**told, **facts})
 
 
@@ -148,7 +152,7 @@ def _trained(
             given: dict[str, Any] = {
                 "store": registry.store,
                 "resume": True,
-                "on_record": lambda record: _tell(record, say),
+                "on_record": lambda record: _tell(record, say, folder),
                 "ledger": Ledger(folder.parent),
             }
             result = (
@@ -193,7 +197,11 @@ def _earlier(registry: Registry, detail: Mapping[str, Any], model: str) -> str |
     return None
 
 
-def _tell(record: Record, say: Say) -> None:
+def _tell(record: Record, say: Say, folder: Path) -> None:
+    if not record.complete and folder.is_dir():
+        step = {"epoch": record.epoch - 1 + record.share, "loss": record.loss, "seconds": record.seconds}
+        with (folder / STEPS).open("a") as file:
+            file.write(json.dumps(plain(step | {"targets_per_second": record.targets_per_second})) + "\n")
     done = (record.epoch - 1 + record.share) if not record.complete else record.epoch
     told = {"epoch": record.epoch, "epochs": record.epochs, "loss": record.loss, "best_metric": record.best_metric}
     say(phase="training", progress=0.9 * min(1.0, done / record.epochs), **told)
@@ -214,7 +222,8 @@ def main() -> int:
     try:
         with open_store(task["store"], migrate=False) as store:
             registry = Registry(store, task["models"], limits=GateSettings.parse(task["limits"]))
-            _say(result=work(registry, task["job_id"], task["detail"], Path(task["folder"]), _say, task["threads"]))
+            do = describing.work if task["kind"] == DESCRIBE else work
+            _say(result=do(registry, task["job_id"], task["detail"], Path(task["folder"]), _say, task["threads"]))
     except Exception as error:
         text = str(error) if isinstance(error, TastemakerError) else f"{type(error).__name__}: {error}"
         _say(error=text[:4000])

@@ -9,7 +9,7 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from tastemaker.errors import StoreError, UnknownIdError
-from tastemaker.store.base import Job, Key, ModelVersion, Page
+from tastemaker.store.base import Job, JobState, Key, ModelVersion, Page
 from tastemaker.store.codec import from_cursor, from_json, mapping, to_cursor, to_json
 from tastemaker.store.names import top
 from tastemaker.store.part import Part
@@ -109,6 +109,22 @@ class Control(Part):
         with self.db.reading() as connection:
             return [_job(row) for row in connection.execute(query)]
 
+    def job_page(
+        self, kind: str | None = None, state: JobState | None = None, cursor: str | None = None, limit: int = 100
+    ) -> Page[Job]:
+        query = sa.select(jobs).order_by(jobs.c.created.desc(), jobs.c.job_id.desc()).limit(limit + 1)
+        if kind is not None:
+            query = query.where(jobs.c.kind == kind)
+        if state is not None:
+            query = query.where(jobs.c.state == state)
+        if cursor is not None:
+            created, job_id = from_cursor(cursor, int, str)
+            query = query.where((jobs.c.created < created) | ((jobs.c.created == created) & (jobs.c.job_id < job_id)))
+        with self.db.reading() as connection:
+            rows = [_job(row) for row in connection.execute(query)]
+        last = rows[limit - 1] if len(rows) > limit else None
+        return Page(rows[:limit], None if last is None else to_cursor(last.created, last.job_id))
+
     def claim_job(self, kind: str) -> Job | None:
         query = (
             sa.select(jobs)
@@ -134,8 +150,14 @@ class Control(Part):
             row = {"sequence": sequence, "time": _now(), "actor": actor, "action": action, "detail": to_json(detail, "detail")}
             connection.execute(audit.insert(), row)
 
-    def audit_log(self, cursor: str | None = None, limit: int = 100) -> Page[Mapping[str, Any]]:
+    def audit_log(
+        self, cursor: str | None = None, limit: int = 100, action: str | None = None, actor: str | None = None
+    ) -> Page[Mapping[str, Any]]:
         query = sa.select(audit).order_by(audit.c.sequence.desc()).limit(limit + 1)
+        if action:
+            query = query.where(audit.c.action.startswith(action, autoescape=True))
+        if actor:
+            query = query.where(audit.c.actor == actor)
         if cursor is not None:
             query = query.where(audit.c.sequence < from_cursor(cursor, int)[0])
         with self.db.reading() as connection:

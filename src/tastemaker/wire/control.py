@@ -104,11 +104,20 @@ class LiveQuery(Body):
     """joined by commas; none: all"""
 
 
-class JobsQuery(Body):
-    """Newest jobs."""
+class JobsQuery(Paged):
+    """Jobs, newest first."""
 
     kind: Name | None = None
-    limit: Limit = 100
+    state: Literal["queued", "running", "done", "failed", "cancelled"] | None = None
+
+
+class AuditQuery(Paged):
+    """Who did what, newest first."""
+
+    action: Annotated[str, Meta(max_length=64)] | None = None
+    """what the actions begin with: models, or models.promote"""
+    actor: Annotated[str, Meta(max_length=64)] | None = None
+    """the id of a key, open, or command line"""
 
 
 # ── bodies ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -224,10 +233,17 @@ class ModelsReply(Reply):
     promoted: ModelReply | None
 
 
+class ModelNames(Reply):
+    """Models that can be trained."""
+
+    names: list[str]
+
+
 class JobsReply(Reply):
     """Jobs, newest first."""
 
     jobs: list[JobReply]
+    next_cursor: str | None = None
 
 
 class SchedulesReply(Reply):

@@ -30,7 +30,7 @@ class Rules(Body):
     exclude_seen: bool | SeenRule | None = None
     diversity: Share | None = None
     """0…1"""
-    max_per: dict[str, Annotated[int, Meta(ge=1)]] = msgspec.field(default_factory=dict)
+    max_per: Annotated[dict[str, Annotated[int, Meta(ge=1)]], Meta(max_length=32)] = msgspec.field(default_factory=dict)
     """at most so many items with the same value of a property"""
     rotation: Rotation | None = None
     limit: Limit | None = None
@@ -188,7 +188,7 @@ class PreviewItem(Reply, omit_defaults=True):
     why: str = ""
     """after: what put it there; before, of an item that is gone: what took it away"""
     by: str = ""
-    """pin, boost, filter, excluded, seen, unavailable, diversity, displaced; "" where nothing moved it"""
+    """pin, boost, filter, excluded, seen, unavailable, diversity, max_per, rotation, displaced; "" where nothing moved it"""
 
 
 class PreviewUser(Reply):
@@ -264,6 +264,8 @@ class PipelineQuery(Body):
     """Under which scenario."""
 
     scenario: Annotated[str, Meta(max_length=64)] | None = None
+    draft: bool = False
+    """true: under its draft, where it has one, instead of what is in force"""
 
 
 class Measured(Reply):
@@ -306,5 +308,7 @@ class PipelineReply(Reply):
     """one_stage, two_stage, or none where there is no model"""
     scenario: str | None
     version: int | None
-    """of the scenario that is in force"""
+    """of the rules: in force, or the next one where they are a draft"""
+    draft: bool
+    """whether the rules are those of a draft"""
     stages: list[Stage]

@@ -6,8 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from tastemaker import resolve
 from tastemaker.errors import RequestError
-from tastemaker.serve import auth, browser, jobs
+from tastemaker.serve import auth, browser, jobs, lineage, machine
 from tastemaker.serve.call import Call
 from tastemaker.serve.catalogue import job_reply
 from tastemaker.serve.jobs import Schedule
@@ -20,12 +21,14 @@ from tastemaker.wire.control import (
     KeyMade,
     KeyReply,
     KeysReply,
+    ModelNames,
     ModelReply,
     ModelsReply,
     Rows,
     ScheduleBody,
     SchedulesReply,
 )
+from tastemaker.wire.lineage import JobRecords, System, VersionDetail
 
 
 async def keys(call: Call) -> KeysReply:
@@ -64,6 +67,11 @@ async def revoke_key(call: Call) -> None:
 async def models(call: Call) -> ModelsReply:
     """All versions, and the one in use."""
     return await call.parts.reads.run(_models, call, None)
+
+
+async def model_names(call: Call) -> ModelNames:
+    """Models that can be trained."""
+    return ModelNames(names=sorted(resolve.model_names()))
 
 
 async def versions(call: Call) -> ModelsReply:
@@ -127,8 +135,9 @@ async def end_schedule(call: Call) -> None:
 
 async def list_jobs(call: Call) -> JobsReply:
     """The newest jobs."""
-    found = await call.parts.reads.run(call.parts.store.jobs, call.query.kind, call.query.limit)
-    return JobsReply(jobs=[job_reply(one) for one in found])
+    query = call.query
+    page = await call.parts.reads.run(call.parts.store.job_page, query.kind, query.state, query.cursor, query.limit)
+    return JobsReply(jobs=[job_reply(one) for one in page.rows], next_cursor=page.next)
 
 
 async def job(call: Call) -> JobReply:
@@ -137,6 +146,24 @@ async def job(call: Call) -> JobReply:
     if found is None:
         raise RequestError("no such job", code="unknown_job", status=404)
     return job_reply(found)
+
+
+async def job_records(call: Call) -> JobRecords:
+    """The course of a training."""
+    found = await call.parts.reads.run(lineage.records, call.parts.store, call.ids["job_id"])
+    if found is None:
+        raise RequestError("no such job", code="unknown_job", status=404)
+    return found
+
+
+async def version(call: Call) -> VersionDetail:
+    """Where a version comes from and how its training went."""
+    return await call.parts.reads.run(lineage.detail, _registry(call), call.ids["name"], _number(call.ids["version"]))
+
+
+async def system(call: Call) -> System:
+    """What runs the service."""
+    return await call.parts.reads.run_long(machine.system, call.parts)
 
 
 async def cancel_job(call: Call) -> JobReply:
@@ -152,7 +179,8 @@ async def cancel_job(call: Call) -> JobReply:
 
 async def audit_log(call: Call) -> Rows:
     """Who did what, newest first."""
-    page = await call.parts.reads.run(call.parts.store.audit_log, call.query.cursor, call.query.limit)
+    query = call.query
+    page = await call.parts.reads.run(call.parts.store.audit_log, query.cursor, query.limit, query.action, query.actor)
     return Rows(rows=[dict(row) for row in page.rows], next_cursor=page.next)
 
 

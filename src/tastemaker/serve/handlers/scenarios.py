@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -27,15 +26,16 @@ from tastemaker.wire.scenarios import (
 )
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+_BYTES = 1 << 19
+"""Of a set of rules as JSON at most: all that are in force are held in memory."""
 
 
 async def scenarios(call: Call) -> ScenariosReply:
     """All of them, by name."""
 
     def work() -> ScenariosReply:
-        store = call.parts.store
-        page = store.scenarios(call.query.cursor, call.query.limit)
-        return ScenariosReply(scenarios=[_summary(store, one) for one in page.rows], next_cursor=page.next)
+        page = call.parts.store.scenarios(call.query.cursor, call.query.limit)
+        return ScenariosReply(scenarios=[_summary(call, one) for one in page.rows], next_cursor=page.next)
 
     return await call.parts.reads.run(work)
 
@@ -67,6 +67,9 @@ async def check(call: Call) -> Checked:
 async def save(call: Call) -> ScenarioReply:
     """Keeps a draft, if its rules can hold."""
     name, sent = _name(call), call.body
+    size = len(msgspec.json.encode(sent.rules))
+    if size > _BYTES:
+        raise RequestError(f"rules of {size} bytes", code="too_large", expected=f"at most {_BYTES}", hint="name fewer items")
 
     def work() -> ScenarioReply:
         hold(call.parts.service.check_rules(sent.rules))
@@ -139,10 +142,15 @@ async def delete(call: Call) -> None:
 
 async def pipeline(call: Call) -> PipelineReply:
     """The stages of a list, as they run for the model in use."""
-    asked = call.query.scenario
-    if asked is not None:
-        _checked(asked)
-    work = partial(call.parts.service.pipeline, asked, call.parts.monitor.list_stages())
+    name, times = call.query.scenario, call.parts.monitor.list_stages()
+    if name is not None:
+        _checked(name)
+
+    def work() -> PipelineReply:
+        found = call.parts.store.scenario(name) if name is not None and call.query.draft else None
+        draft = None if found is None or found.draft is None else msgspec.convert(found.draft, Rules)
+        return call.parts.service.pipeline(name, times, draft)
+
     return await call.parts.reads.run(work)
 
 
@@ -167,14 +175,12 @@ def _reply(call: Call, name: str) -> ScenarioReply:
     )
 
 
-def _summary(store: Store, found: Scenario) -> ScenarioSummary:
-    rules: Mapping[str, Any] | None = found.draft
-    if rules is None and found.in_force is not None:
-        kept = store.scenario_version(found.name, found.in_force)
-        rules = None if kept is None else kept.rules
+def _summary(call: Call, found: Scenario) -> ScenarioSummary:
+    current = call.parts.service.scenarios.get(found.name)
+    description = "" if current is None else current.rules.description
     return ScenarioSummary(
         name=found.name,
-        description=str((rules or {}).get("description", "")),
+        description=description if found.draft is None else str(found.draft.get("description", "")),
         in_force=found.in_force,
         versions=found.versions,
         draft=found.draft is not None,

@@ -4,7 +4,7 @@ import { html, useEffect, useMemo, useRef, useState } from "../lib/html.js";
 import UPlot from "../vendor/uplot.js";
 
 /**
- * Lines over x. series: [{label, values, color, fill, format, dash}], x: numbers, or epoch seconds with `time`; null is a gap.
+ * Lines over x. series: [{label, values, color, fill, format, dash, gaps}], x: numbers, or epoch seconds with `time`; null is a gap, which a line with `gaps` goes over.
  * `bands`: [{low, high, of}] are values around the series `of`. `format` makes the words of y, `unit` stands at the axis. With `log` y is
  * logarithmic, else it begins at zero unless `free`. `caption` names the chart; its numbers are in a table for screen readers.
  */
@@ -38,7 +38,7 @@ export function Chart({ series, x, unit = "", format = number, height = 220, tim
           dash: one.dash,
           fill: one.fill ? faint(colour(one, at)) : undefined,
           points: { show: one.values.length < 2 ? true : undefined },
-          spanGaps: false,
+          spanGaps: Boolean(one.gaps),
           value: (_, value) => (value === null || value === undefined ? "–" : (one.format ?? format)(value)),
         })),
         ...bands.flatMap(() => [

@@ -4,7 +4,7 @@ import { useLoad, useSettled } from "../../lib/data.js";
 import { plural, share } from "../../lib/format.js";
 import { html, useEffect, useState } from "../../lib/html.js";
 import { go, setParams } from "../../lib/route.js";
-import { Button, Card, Confirm, Copy, Loading, Note, Page, Problem, Tabs, Tip, toast } from "../../ui/index.js";
+import { Button, Card, Confirm, Copy, Loading, Note, Page, Problem, Tabs, Tip, Toggle, toast } from "../../ui/index.js";
 import { History } from "./history.js";
 import { State } from "./list.js";
 import { Pipeline } from "./pipeline.js";
@@ -18,24 +18,39 @@ const VIEWS = [
   { id: "history", label: "History" },
 ];
 
+/** Rules that were typed and not saved, with the revision they began with, by name: leaving the page does not lose them. */
+const unsaved = new Map();
+
 export function Editor({ name, view }) {
   const path = `/v1/scenarios/${encodeURIComponent(name)}`;
   const { data, error, reload } = useLoad(path);
   const [rules, setRules] = useState(null);
   const [kept, setKept] = useState(null);
   const [asking, setAsking] = useState(null);
+  const [asDraft, setAsDraft] = useState(true);
   const saved = data && (data.draft ?? data.published?.rules ?? {});
   useEffect(() => {
     if (data && kept !== data.revision) {
+      const mine = unsaved.get(name);
       setKept(data.revision);
-      setRules(saved);
+      setRules(mine?.revision === data.revision ? mine.rules : saved);
     }
   }, [data]);
+  const dirty = Boolean(data && rules) && !same(rules, saved);
+  useEffect(() => {
+    if (!dirty) {
+      if (rules && kept === data?.revision) unsaved.delete(name);
+      return undefined;
+    }
+    unsaved.set(name, { rules, revision: data.revision });
+    const ask = (event) => event.preventDefault();
+    addEventListener("beforeunload", ask);
+    return () => removeEventListener("beforeunload", ask);
+  }, [dirty, rules]);
   const checked = useChecked(rules);
   if (error) return html`<${Page} title=${name}><${Problem} error=${error} retry=${reload} /><//>`;
   if (!data || !rules) return html`<${Page} title=${name}><${Loading} rows=${6} /><//>`;
 
-  const dirty = !same(rules, saved);
   const read = api.may(CHANGES) ? "" : `needs a key with the scope ${CHANGES}`;
   const wrong = checked?.errors?.[0];
   const save = async () => {
@@ -58,19 +73,24 @@ export function Editor({ name, view }) {
     }));
   };
   const before = data.published?.replaced;
+  const under = data.draft && asDraft ? "Under the draft that is saved, which is not in force." : data.published ? `Under version ${data.published.version}, which is in force.` : "Nothing is in force yet.";
   const saving = read || (dirty ? wrong && `${wrong.rule}: ${wrong.detail}` : "nothing has changed since it was saved");
   const actions = html`
     <${Button} onClick=${save} kind=${dirty ? "primary" : ""} why=${saving}>Save draft<//>
     <${Button} onClick=${() => setAsking("publish")} kind=${dirty ? "" : "primary"} why=${read || (dirty ? "save the draft first" : !data.draft && "there is no draft to publish")}>Publish…<//>
     <${Button} onClick=${() => setAsking("back")} why=${read || (!data.published && "no version is in force")}>Roll back…<//>
     <${Button} kind="quiet" onClick=${() => go("scenarios", {})}>All scenarios<//>`;
-  return html`<${Page} title=${name} lead=${rules.description || "A scenario without a description."} actions=${actions}>
+  return html`<${Page} title=${name} lead=${html`<span class="wrap">${rules.description || "A scenario without a description."}</span>`} actions=${actions}>
     <div class="row apart">
       <${State} inForce=${data.published?.version} draft=${Boolean(data.draft)} dirty=${dirty} />
       <${Copy} label="Copy as curl" text=${api.curl("POST", "/v1/recommendations", { user_id: "USER", scenario: name })} />
     </div>
-    <${Card} title=${html`What its lists go through <${Tip} text=${TIPS.pipeline} />`} note=${data.published ? `With version ${data.published.version}, which is in force. Choose a stage to get to its rules.` : "Nothing is in force yet. Choose a stage to get to its rules."}>
-      <${Pipeline} key=${data.published?.version ?? 0} scenario=${name} onRule=${toRule} />
+    <${Card}
+      title=${html`What its lists go through <${Tip} text=${TIPS.pipeline} />`}
+      note=${`${under} Choose a stage to get to its rules.`}
+      actions=${data.draft && html`<${Toggle} checked=${asDraft} onChange=${setAsDraft}>as in the draft<//>`}
+    >
+      <${Pipeline} key=${`${data.revision}${asDraft}`} scenario=${name} draft=${Boolean(data.draft) && asDraft} onRule=${toRule} />
     <//>
     <${Tabs} label="Views" tabs=${VIEWS} value=${view} onChange=${(id) => setParams({ view: id }, { step: true })} />
     <div role="tabpanel" aria-labelledby=${`tab-${view}`}>

@@ -28,7 +28,7 @@ function Version({ row, inForce, onTake }) {
       <dl class="changes">
         ${row.changes.map((change) => html`<div key=${change.rule}>
           <dt>${NAMES[change.rule] ?? change.rule}</dt>
-          <dd><del><span class="visually-hidden">before: </span>${told(change.rule, change.before)}</del> <span aria-hidden="true">→</span> <ins><span class="visually-hidden">after: </span>${told(change.rule, change.after)}</ins></dd>
+          <dd>${change.before !== null && html`<del><span class="visually-hidden">before: </span>${told(change.rule, change.before)}</del> <span aria-hidden="true">→</span> `}<ins><span class="visually-hidden">after: </span>${told(change.rule, change.after)}</ins></dd>
         </div>`)}
         ${!row.changes.length && html`<div><dt class="quiet">nothing</dt><dd></dd></div>`}
       </dl>

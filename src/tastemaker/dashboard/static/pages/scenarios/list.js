@@ -29,7 +29,7 @@ export function List({ onOpen }) {
               ${add}
             <//>`}
             columns=${[
-              { key: "name", label: "Name" },
+              { key: "name", label: "Name", render: (row) => html`<span class="whole">${row.name}</span>` },
               { key: "state", label: "State", render: (row) => html`<${State} inForce=${row.in_force} draft=${row.draft} />` },
               { key: "description", label: "What for", render: (row) => row.description || html`<span class="quiet">no description</span>` },
               { key: "changed", label: "Changed", render: (row) => html`${ago(row.changed)} <span class="quiet">by ${row.changed_by}</span>` },
@@ -45,7 +45,7 @@ export function List({ onOpen }) {
 
 /** Which version is in force, and whether something waits to be published. */
 export function State({ inForce, draft, dirty }) {
-  return html`<span class="row tight">
+  return html`<span class="row tight whole">
     <${Badge} tone=${inForce ? "good" : ""}>${inForce ? `version ${inForce} in force` : "not in force"}<//>
     ${draft && html`<${Badge} tone="info">draft waits<//>`} ${dirty && html`<${Badge} tone="warn">not saved<//>`}
   </span>`;

@@ -4,12 +4,12 @@ import { ms, number, plural } from "../../lib/format.js";
 import { html, useLayoutEffect, useRef, useState } from "../../lib/html.js";
 import { Badge, Button, Loading, Problem } from "../../ui/index.js";
 
-const [WIDE, HIGH, GAP, BETWEEN] = [150, 74, 26, 30];
+const [WIDE, HIGH, GAP, BETWEEN] = [134, 74, 22, 26];
 const RULES = { filter: "filter", seen: "seen", boosts: "boosts", diversity: "variety", max_per: "variety", rotation: "variety", pins: "pins" };
 
-/** `onRule(section)` is called when a stage is chosen that has rules; without it stages only tell what they do. */
-export function Pipeline({ scenario, onRule }) {
-  const { data, error, reload } = useLoad("/v1/pipeline", { scenario });
+/** Under what is in force, or the draft. `onRule(section)` is called when a stage is chosen that has rules; without it stages only tell what they do. */
+export function Pipeline({ scenario, draft, onRule }) {
+  const { data, error, reload } = useLoad("/v1/pipeline", { scenario, draft: draft || undefined });
   const [chosen, setChosen] = useState(null);
   if (error) return html`<${Problem} error=${error} retry=${reload} />`;
   if (!data) return html`<${Loading} rows=${3} />`;
@@ -41,7 +41,7 @@ function Picture({ stages, chosen, onChoose, jumps }) {
   return html`<div ref=${place} class="pipeline">
     <svg viewBox=${`0 0 ${width} ${high}`} width=${width} height=${high} role="group" aria-label=${`The stages of a list: ${stages.map(({ title }) => title).join(", then ")}`}>
       <defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" /></marker></defs>
-      ${stages.slice(1).map((stage, index) => html`<path key=${stage.name} class="arrow" d=${arrow(at(index), at(index + 1), box, columns)} marker-end="url(#tip)" aria-hidden="true" />`)}
+      ${stages.slice(1).map((stage, index) => html`<path key=${stage.name} class=${`arrow${stage.name === "fallback" ? " aside" : ""}`} d=${arrow(at(index), at(index + 1), box, columns)} marker-end="url(#tip)" aria-hidden="true" />`)}
       ${stages.map((stage, index) => html`<${Box} key=${stage.name} stage=${stage} ...${at(index)} width=${box} chosen=${stage.name === chosen} onChoose=${onChoose} jumps=${jumps} />`)}
     </svg>
     <ol class="visually-hidden">

@@ -38,7 +38,7 @@ function Told({ told }) {
   const { totals } = told;
   if (!totals.users) return html`<${Empty} title="No users to look at"><p>The store knows no users yet. Name some, or send events first.</p><//>`;
   return html`
-    <div class="grid" data-totals>
+    <div class="grid fit" data-totals style=${{ "--least": "170px" }}>
       <${Stat} label=${html`Places that change <${Tip} text=${TIPS.changed} />`} value=${share(totals.share_changed)} note=${`${totals.changed} of ${totals.slots}, against ${told.compared}`} />
       <${Stat} label="Lists that change" value=${`${totals.lists_changed} of ${totals.users}`} note=${told.drawn ? "users drawn" : "users named"} />
       <${Stat} label="Items that enter, leave" value=${`${number(totals.entering)}, ${number(totals.leaving)}`} note="different items over all lists" />
@@ -55,8 +55,9 @@ function Told({ told }) {
 }
 
 function Moving({ title: heading, rows }) {
+  const [all, setAll] = useState(false);
   return html`<${Card} title=${heading}>
-    <${Table} caption=${heading} rows=${rows} rowKey=${(row) => row.item_id} empty=${html`<p class="quiet">none</p>`}
+    <${Table} caption=${heading} rows=${all ? rows : rows.slice(0, 6)} rowKey=${(row) => row.item_id} more=${!all && rows.length > 6} onMore=${() => setAll(true)} empty=${html`<p class="quiet">none</p>`}
       columns=${[
         { key: "item", label: "Item", render: (row) => html`<a href=${href("catalogue", { item: row.item_id })}>${title(row)}</a>` },
         { key: "lists", label: "Lists", align: "number", render: (row) => number(row.lists) },

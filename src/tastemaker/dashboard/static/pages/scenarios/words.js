@@ -41,6 +41,7 @@ export function told(rule, value) {
   if (rule === "pins") return value.map(({ item_id: id, position }) => `${id} at ${position}`).join(", ") || "none";
   if (rule === "exclude_item_ids") return value.join(", ") || "none";
   if (rule === "max_per") return Object.entries(value).map(([name, cap]) => `${cap} of a ${name}`).join(", ") || "none";
+  if (rule === "parameters") return Object.entries(value).map(([name, one]) => `$${name} = ${typed(one)}`).join(", ") || "none";
   if (rule === "rotation") return `${Math.round((value.rate ?? 0.2) * 100)} % every ${value.seconds ?? 3600} s`;
   if (rule === "diversity") return `${Math.round(value * 100)} %`;
   if (rule === "exclude_seen" && typeof value === "object") return [value.types?.join(", "), value.days && `last ${value.days} days`].filter(Boolean).join(", ") || "yes";
