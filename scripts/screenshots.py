@@ -70,7 +70,11 @@ def busy(shop: Shop) -> None:
             told |= {"recommendation_id": answer["recommendation_id"], "type": "purchase" if place % 2 else "click"}
             shop.post("/v1/events", {"events": [told]})
     shop.post("/v1/events", {"events": [{"user_id": USER, "item_id": "22423", "timestamp": 5}, {"item_id": "22423"}]})
-    rules = {"filter": "price < 20", "boosts": [{"filter": "price < 2", "weight": 2}], "pins": [{"item_id": "22423", "position": 1}]}
+    rules = {
+        "filter": "price < 20",
+        "boosts": [{"filter": "price < 2", "weight": 2}],
+        "pins": [{"item_id": "22423", "position": 1}],
+    }
     shop.client.put("/v1/scenarios/home", json={"rules": {**rules, "description": "The first shelf of the home page"}})
     shop.post("/v1/scenarios/home:publish", {})
     while [one for one in shop.get("/v1/jobs")["jobs"] if one["state"] in ("queued", "running")]:

@@ -88,6 +88,7 @@ def test_every_route_has_a_verb() -> None:
         ("GET", "/v1/me"),
         ("GET", "/v1/live"),
         ("GET", "/v1/overview"),
+        ("GET", "/v1/catalogue/map/points"),
         ("GET", "/v1/system"),
         ("GET", "/v1/data/quality"),
         ("GET", "/v1/data/intake"),
