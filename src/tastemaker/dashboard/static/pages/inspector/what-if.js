@@ -48,8 +48,8 @@ function Both({ events, cut, edit, request, onWhy }) {
   const problem = real.error ?? real.data?.columns[0].problem;
   return html`<div class="stack">
     ${cut && html`<${Note}>Only the newest ${MOST} events are here: older ones are left out of the edited history.<//>`}
-    <div class="grid fit" style=${{ "--least": "260px" }}>
-      <${History} rows=${rows} events=${events} changed=${changed} onChange=${change} />
+    <${History} rows=${rows} events=${events} changed=${changed} onChange=${change} />
+    <div class="grid fit" style=${{ "--least": "250px" }}>
       <section class="stack tight" aria-label="As it is" data-part="real">
         <div class="row apart tight"><h3>As it is</h3><${Curl} path="/v1/compare" body=${{ request }} /></div>
         ${problem && html`<${Problem} error=${problem} retry=${real.reload} />`}
@@ -103,7 +103,7 @@ function History({ rows, events, changed, onChange }) {
     <div class="row apart tight"><h3>History, newest first</h3><${Button} small disabled=${!changed} why=${changed ? null : "It is as it was"} onClick=${() => onChange(events.map((one, at) => ({ ...one, at })))}>Reset<//></div>
     <${ItemSearch} label="Add an item" bare placeholder="Add an item" onPick=${add} />
     ${!rows.length && html`<p class="quiet">No events.</p>`}
-    <ol class="inspected">
+    <ol class="inspected scrolled" tabindex="0" aria-label="Events of the edited history">
       ${shown.map((row) => {
         const name = title(item(row.item_id));
         const button = (label, icon, act, off) => html`<${Button} kind="quiet" small label=${`${label}: ${name.slice(0, 80)}`} disabled=${off} onClick=${act}><${Icon} name=${icon} /><//>`;
