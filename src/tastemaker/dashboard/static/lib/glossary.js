@@ -10,5 +10,6 @@ export const GLOSSARY = {
   p99: "99 of 100 requests were answered faster than this.",
   gate: "Before a version is put into use it is asked about what users did last, beside popularity, item neighbours and the version in use; one that is worse is refused.",
   ndcg: "Between 0 and 1: how near the top of the list of ten the thing stands that the user really took next. 1 would be first for everybody.",
+  holm: "The chance of a difference this large if there were none, corrected (Holm) for how many were set against the same one. Below .05 it counts as significant.",
   interval: "The range that holds the true value with 95 % confidence: the more data, the narrower.",
 };
