@@ -88,12 +88,22 @@ def test_every_route_has_a_verb() -> None:
         ("GET", "/v1/me"),
         ("GET", "/v1/live"),
         ("GET", "/v1/overview"),
+        ("GET", "/v1/catalogue/map/points"),
         ("GET", "/v1/system"),
+        ("GET", "/v1/data/quality"),
+        ("GET", "/v1/data/intake"),
+        ("GET", "/v1/data/drift"),
+        ("POST", "/v1/data:describe"),
         ("GET", "/v1/model-names"),
         ("GET", "/v1/catalogue"),
+        ("GET", "/v1/runs"),
+        ("GET", "/v1/runs/ID"),
+        ("POST", "/v1/runs:compare"),
+        *(("GET", f"/v1/catalogue/map{rest}") for rest in ("", "/points", "/items", "/search")),
         ("GET", "/v1/items/ID/profile"),
         ("GET", "/v1/jobs/ID/records"),
         ("GET", "/v1/models/ID/versions/1"),
+        ("POST", "/v1/compare"),
     }
     assert {one for one in routes - called if not one[1].startswith("/api/")} == left
 

@@ -111,6 +111,7 @@ def opened(folder: Path, *options: str) -> Iterator[Shop]:
         assert process.wait(40) == 0, (folder / "serve.log").read_text()[-2000:]
         process.stdout.close()
         log.close()
+        process.stdout.close()
 
 
 @pytest.fixture(scope="session")

@@ -72,6 +72,7 @@ def test_what_may_be_looked_at_changes_nothing() -> None:
         "/v1/scenarios:check",
         "/v1/scenarios/{name}:preview",
         "/v1/runs:compare",
+        "/v1/compare",
     }
     assert {route.path for route in ROUTES if route.dashboard and route.writes} == asking
     assert not any(route.dashboard for route in ROUTES if route.path.endswith("/export"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         for _ in range(2):
             registry.add(saved, "item_knn")
         found.client.headers["authorization"] = f"Bearer {secret}"
+        while found.service.finder.map().state == "computing":  # lines of the page ask for its points
+            time.sleep(0.05)
         yield found
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tastemaker.cli.frame import example
-from tastemaker.data.vocabulary import FIRST
 
 if TYPE_CHECKING:
     from tastemaker.experiment.demo import Choice, Place
@@ -98,7 +97,8 @@ def open_shop(place: Place, result: RunResult, choice: Choice) -> Path:
         del config["data"]["events"]
         version = entered(registry, result, result.report["model"], config=config, run=result.id)
         if choice.artifact != result.artifact:
-            version = registry.add(choice.artifact, choice.name, {"config": {**config, "model": {"name": choice.name}}})
+            facts = {"config": {**config, "model": {"name": choice.name}}, "run": result.id}
+            version = registry.add(choice.artifact, choice.name, facts)
         try:
             registry.promote(version.name, version.version)
         except RequestError as refused:
@@ -113,6 +113,7 @@ def _serve(place: Place, result: RunResult, choice: Choice, port: int) -> None:
 
     from tastemaker.cli import show
     from tastemaker.cli.serve import tell_address, tell_ready
+    from tastemaker.data.vocabulary import FIRST
     from tastemaker.serve.server import Plan, serve
 
     show.heading("Served: open the shopfront, click, and see another answer")

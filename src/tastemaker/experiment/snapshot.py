@@ -72,6 +72,19 @@ def taken(config: C, store: Store, folder: Path) -> Snapshot[C]:
     return Snapshot(replace(config, data=config.data.model_copy(update=files)), facts["sequence"], fresh)
 
 
+def exported(store: Store, folder: Path) -> int:
+    """Writes a store's events, items and users into a folder as `data import` would; the sequence of the newest event.
+
+    Raises:
+        DataError: the store has no events.
+    """
+    facts = _read(folder)
+    if facts is None or _any_erased(folder, store):
+        shutil.rmtree(folder, ignore_errors=True)
+        facts = _take(store, folder, set())
+    return int(facts["sequence"])
+
+
 def learned_from(config: C, store: Store | None, folder: Path, resuming: bool) -> tuple[C, dict[str, Any], bool]:
     """What a run learns from: the config, over the snapshot of a store if there is one, what the report says of it, and whether to go on.
 

@@ -23,6 +23,7 @@ from tastemaker.serve.batcher import Batcher
 from tastemaker.serve.broadcast import Broadcast
 from tastemaker.serve.call import Parts
 from tastemaker.serve.door import Door
+from tastemaker.serve.drift import Drifts
 from tastemaker.serve.http import Http, HttpSettings
 from tastemaker.serve.limits import Threads
 from tastemaker.serve.monitor import Monitor
@@ -87,6 +88,7 @@ def app(
         control=Threads("control", workers=1, waiting=2),
         table=table,
         broadcast=Broadcast(reads),
+        drifts=Drifts(store),
         settings={
             "serve": service.settings,
             "http": settings,

@@ -13,6 +13,7 @@ from tastemaker.serve.limits import Threads
 if TYPE_CHECKING:
     from tastemaker.serve.batcher import Batcher
     from tastemaker.serve.broadcast import Broadcast
+    from tastemaker.serve.drift import Drifts
     from tastemaker.serve.monitor import Monitor
     from tastemaker.serve.registry import Registry
     from tastemaker.serve.route import Table
@@ -44,6 +45,7 @@ class Parts:
     table: Table
     broadcast: Broadcast
     """what is told as it changes"""
+    drifts: Drifts
     settings: Mapping[str, Settings]
     """in force, by section"""
     runs: Path | None = None

@@ -45,6 +45,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_DENSE = b"application/octet-stream"
+"""What packing hardly makes smaller."""
 _LOOPBACK = re.compile(rb"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.I)
 _SILENCE_SECONDS = 10.0
 """After so long without news a stream gets a sign of life, by which proxies and readers know that it goes on."""
@@ -264,7 +266,11 @@ class Http:
             out.append((b"cache-control", b"no-store"))
         if content:
             out.append((b"content-type", media))
-            if len(content) >= self._settings.compress_bytes and b"gzip" in headers.get(b"accept-encoding", b""):
+            if (
+                media != _DENSE
+                and len(content) >= self._settings.compress_bytes
+                and b"gzip" in headers.get(b"accept-encoding", b"")
+            ):
                 content = gzip.compress(content, compresslevel=1, mtime=0)
                 out.append((b"content-encoding", b"gzip"))
                 more["vary"] = f"{more['vary']}, accept-encoding" if "vary" in more else "accept-encoding"

@@ -25,7 +25,9 @@ from tastemaker.serve.registry import Registry, checked
 from tastemaker.settings import Settings
 from tastemaker.store.base import Job, Store
 
-KIND = "train"
+KIND, DESCRIBE = "train", "describe"
+KINDS = (KIND, DESCRIBE)
+"""Jobs that a runner does."""
 ACTIVE = ("queued", "running")
 _SCHEDULES = "schedules"
 

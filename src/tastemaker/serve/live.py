@@ -34,8 +34,11 @@ _REST, _MOST_REST_SECONDS = 4, 1.5
 class Live:
     """Keeps `view` true to the store; whoever reads `view` once has a catalogue and a model that belong together."""
 
-    def __init__(self, store: Store, crowd: Crowd, precision: Precision = "float32") -> None:
-        """Reads the catalogue of the store; `start` follows its changes. `crowd` counts for rankers, whose products are of a `precision`."""
+    def __init__(self, store: Store, crowd: Crowd, precision: Precision = "float32", *, like: Live | None = None) -> None:
+        """Reads the catalogue of the store; `start` follows its changes. `crowd` counts for rankers, whose products are of a `precision`.
+
+        With `like` it begins with the catalogue of another, and goes its own way from there.
+        """
         self._store = store
         self._staging = Staging(crowd, self._is_lent, precision)
         self._building, self._encoding = threading.Lock(), threading.Lock()
@@ -47,6 +50,10 @@ class Live:
         self._told = threading.Event()
         self._listeners: list[Callable[[], object]] = []
         self._arrivals, self._contents = Arrivals(store), Contents()
+        if like is not None:
+            with like._building:
+                self._stock, self._since, self._change = like._stock.parted(), like._since, like._change
+                self._artifact, self._lent = like._artifact, like._lent
         with self._building:
             self._pull()
             self.view = self._introduced(self._built(None, None))

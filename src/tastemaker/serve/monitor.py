@@ -220,6 +220,15 @@ class Monitor:
         for one in taken.rejected:
             self._rejected.labels(one.code).inc()
 
+    def events_so_far(self) -> dict[str, int]:
+        """Events by what became of them, since the start."""
+        return {
+            sample.labels["outcome"]: int(sample.value)
+            for family in self._events.collect()
+            for sample in family.samples
+            if sample.name.endswith("_total")
+        }
+
     def batch(self, size: int) -> None:
         """Counts a forward pass."""
         self._batches.observe(size)

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tastemaker.evaluate.calibration import wilson
 from tastemaker.store.base import SILENT, Store
 
 MOST = 200_000
@@ -45,6 +44,8 @@ class Share:
     @classmethod
     def wilson(cls, count: int, of: int) -> Share:
         """`count` of `of`."""
+        from tastemaker.evaluate.calibration import wilson  # a service that starts does without what judges
+
         if not of:
             return cls(None, None, None, 0)
         low, high = wilson(np.array([count]), np.array([of]))
@@ -165,6 +166,18 @@ class Outcomes:
         """How often each item was shown that was shown at all."""
         with self._lock:
             return {item: reach.shown for item, reach in self._items.items()}
+
+    def items(self) -> tuple[list[str], np.ndarray]:
+        """The items that were shown at all, and how often each was shown and clicked, int64 (2, items)."""
+        with self._lock:
+            found = dict(self._items)
+        numbers = np.fromiter(((reach.shown, reach.clicked) for reach in found.values()), np.dtype((np.int64, 2)), len(found))
+        return list(found), numbers.T
+
+    def window(self) -> tuple[int | None, int]:
+        """µs: time of the oldest answer counted, None without any; and when that was counted, 0 before the first time."""
+        with self._lock:
+            return self._since, self._at
 
     def coverage(self, item_ids: Iterable[str]) -> int:
         """How many of these were shown."""

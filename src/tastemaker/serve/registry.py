@@ -200,6 +200,7 @@ class Registry:
                 part = whole.with_name(f".{one.version}.part")  # whole or not there; `add` removes what a kill leaves of it
                 whole.rename(part)
                 shutil.rmtree(part, ignore_errors=True)
+                whole.with_name(f"{one.version}.map.npz").unlink(missing_ok=True)
             self.store.set_model(one.name, one.version, facts={**one.facts, "pruned": True})
         return gone
 

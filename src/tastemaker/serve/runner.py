@@ -24,7 +24,7 @@ from pydantic import Field
 
 from tastemaker.errors import TastemakerError
 from tastemaker.log import logger
-from tastemaker.serve.jobs import ACTIVE, KIND, Schedule, ask, is_cancelled, now, schedules
+from tastemaker.serve.jobs import ACTIVE, KIND, KINDS, Schedule, ask, is_cancelled, now, schedules
 from tastemaker.serve.registry import Registry
 from tastemaker.settings import Settings
 from tastemaker.store.base import Job
@@ -79,7 +79,7 @@ class Runner:
             try:
                 if self._elected():
                     self._ask_scheduled()
-                    if (job := self.store.claim_job(KIND)) is not None:
+                    if (job := next(filter(None, map(self.store.claim_job, KINDS)), None)) is not None:
                         self._do(job)
                         continue
             except Exception as error:  # a database that is away for a while must not end the runner
@@ -99,7 +99,7 @@ class Runner:
             lock.close()
             return False
         self._lock = lock
-        jobs = self.store.jobs(KIND, 1000)
+        jobs = [job for kind in KINDS for job in self.store.jobs(kind, 1000)]
         for job in jobs:
             if job.state == "running" and job.detail.get("folder") == str(self.folder):
                 self._again(job)
@@ -163,6 +163,7 @@ class Runner:
         threads = self.settings.threads or max(1, len(os.sched_getaffinity(0)) - 1)
         task = {
             "job_id": job.job_id,
+            "kind": job.kind,
             "detail": dict(job.detail),
             "store": self.url,
             "models": str(self.registry.folder),

@@ -6,6 +6,7 @@
 | popular, trending, latest | `shelves.py` |
 | similar, similar_users, audience, complementary, rank | `likeness.py` |
 | explain | `explain.py` |
+| compare | `compare.py`, and the versions it asks in `beside.py` |
 | onboarding, answer_onboarding | `interview.py` |
 | summary, tags, and what a language model does to lists | `voice.py` |
 | scenarios: check_rules, preview, pipeline | `scenarios.py` (in force), `rules.py` (merged), `rule_checks.py`, `preview.py`, `pipeline.py` |
@@ -25,9 +26,11 @@ from tastemaker.errors import RequestError
 from tastemaker.recommend.language import Language
 from tastemaker.recommend.recommender import Recommender
 from tastemaker.serve.asks import Ask
+from tastemaker.serve.beside import Bench, Beside, Key
 from tastemaker.serve.browse.finder import Finder
 from tastemaker.serve.browse.profile import profile
-from tastemaker.serve.browse.survey import Surveys
+from tastemaker.serve.browse.survey import Reach, Surveys
+from tastemaker.serve.compare import compare
 from tastemaker.serve.crowd import Crowd
 from tastemaker.serve.desk import Desk, Ranked
 from tastemaker.serve.envelope import Envelopes
@@ -70,7 +73,11 @@ from tastemaker.wire.bodies import (
     Trace,
 )
 from tastemaker.wire.browse import ItemProfile
+from tastemaker.wire.compare import CompareBody, ComparedReply
 from tastemaker.wire.scenarios import Checked, PipelineReply, PreviewBody, PreviewReply, Rules
+
+_MASKS_BESIDE = 16
+"""Results of filters held for a version that is compared with."""
 
 
 def wall_clock() -> int:
@@ -117,34 +124,26 @@ class Service(Keeper):
         self._envelopes = Envelopes(self._pages, self.recorder)
         self._voice = Voice(language)
         self.scenarios = Scenarios(store)
-        self._desk = Desk(
-            store,
-            self._live,
-            self._guard,
-            self._masks,
-            self._shelves,
-            self._envelopes,
-            settings,
-            clock,
-            self._voice,
-            self.scenarios,
-        )
+        self._desk = self._desk_of(self._live, self._masks)
+        self.beside = Beside(self._bench, settings.compare_versions, settings.compare_idle_seconds, settings.refresh_seconds)
+        """versions that are not in use, to be compared with"""
         self._likeness = Likeness(self._live, self._masks, self._shelves, store, self._guard, settings, clock)
         self._interview = Interview(store, self._live, self._guard, self._masks, self._shelves, settings, clock)
-        self.finder = Finder(
-            self._live, Surveys(self._shelves, lambda view: None, clock), clock, settings.popular_days * 86_400
-        )
         self._warm, self._follow = False, follow
         self.outcomes = Outcomes(store, clock, settings.purchase_kinds)
         """what recommendations earned"""
+        surveys = Surveys(self._shelves, lambda view: Reach.of(self.outcomes, view), clock)
+        self.finder = Finder(self._live, surveys, clock, settings.popular_days * 86_400)
         self._live.each_round(self._shelves.refresh)
         self._live.each_round(self.outcomes.refresh)
         self._live.each_round(self._count)
         self._live.each_round(self._interview.begin)
+        self._live.each_round(self.beside.release)
 
     def close(self) -> None:
         """Keeps what waits to be kept and stops the threads; the store stays open."""
         self._live.close()
+        self.beside.close()
         self.scenarios.close()
         self.finder.close()
         self.recorder.close()
@@ -326,6 +325,10 @@ class Service(Keeper):
         """Why an item is, or is not, on a user's list: its way through every stage."""
         return explain(body, self._desk, self._live.view, self._clock())
 
+    def compare(self, body: CompareBody, keys: Sequence[Key | None], others: Mapping[Key, Bench | Exception]) -> ComparedReply:
+        """What several versions answer to one request; `others` are those that `beside` gave. Nothing is kept."""
+        return compare(body, keys, others, self._desk, self._live.view)
+
     # scenarios
     def check_rules(self, rules: Rules) -> Checked:
         """How rules stand with the catalogue."""
@@ -388,7 +391,29 @@ class Service(Keeper):
         self._pages.forget(user_id)
         self._desk.last.forget(user_id)
         self._voice.forget(user_id)
+        self.beside.forget(user_id)
         self._live.view.user_codes.pop(user_id, None)
+
+    def _desk_of(self, live: Live, masks: Masks) -> Desk:
+        return Desk(
+            self.store,
+            live,
+            self._guard,
+            masks,
+            self._shelves,
+            self._envelopes,
+            self.settings,
+            self._clock,
+            self._voice,
+            self.scenarios,
+        )
+
+    def _bench(self, recommender: Recommender, version: ModelVersion) -> Bench:
+        """Another version over the same catalogue, with counts of its own for its ranker."""
+        crowd = Crowd(self.store, self._clock)
+        live = Live(self.store, crowd, self.settings.ranker_precision, like=self._live)
+        live.swap(recommender, version)
+        return Bench(live, self._desk_of(live, Masks(_MASKS_BESIDE)), crowd)
 
     @staticmethod
     def _one(answers: Sequence[Answer | RequestError]) -> Answer:

@@ -50,6 +50,10 @@ class ServeSettings(Settings):
         description="types of events that are purchases, for what recommendations earn",
     )
     model_days: float = Field(14.0, gt=0, description="age of the model in use at which the dashboard says so")
+    compare_versions: int = Field(
+        2, ge=1, le=8, description="versions held in memory besides the one in use, while somebody compares their lists"
+    )
+    compare_idle_seconds: float = Field(600.0, gt=0, description="how long such a version is held after it was asked last")
     masks: int = Field(256, ge=1, description="filter results held")
     pages: int = Field(20_000, ge=1, description="answers held in memory for their next page")
     last_answers: int = Field(20_000, ge=1, description="users whose last list is held, for when the model cannot answer")

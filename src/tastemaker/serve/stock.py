@@ -61,6 +61,10 @@ class Stock:
         none, zero = np.zeros(1, bool), np.zeros(1, np.int64)
         return cls({}, [Item("")], columns, none, none, zero, zero, zero)
 
+    def parted(self) -> Stock:
+        """The same items, for one who goes on alone: what is put here later is not known there, nor the other way round."""
+        return replace(self, rows=dict(self.rows), _opening=[])
+
     def put(self, items: Sequence[Item], change: int) -> Stock:
         """With items inserted or replaced; `change` numbers the first of them. An item given twice is as given last."""
         rows, now = self.rows, self.items.copy()

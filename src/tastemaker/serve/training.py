@@ -32,7 +32,9 @@ from tastemaker.experiment.stage_config import StageConfig
 from tastemaker.experiment.two_stage import stage_run
 from tastemaker.recommend import artifact
 from tastemaker.resolve import model_names
+from tastemaker.serve import describing
 from tastemaker.serve.course import STEPS
+from tastemaker.serve.jobs import DESCRIBE
 from tastemaker.serve.registry import Registry
 from tastemaker.serve.settings import GateSettings
 from tastemaker.store.base import ModelVersion, open_store
@@ -220,7 +222,8 @@ def main() -> int:
     try:
         with open_store(task["store"], migrate=False) as store:
             registry = Registry(store, task["models"], limits=GateSettings.parse(task["limits"]))
-            _say(result=work(registry, task["job_id"], task["detail"], Path(task["folder"]), _say, task["threads"]))
+            do = describing.work if task["kind"] == DESCRIBE else work
+            _say(result=do(registry, task["job_id"], task["detail"], Path(task["folder"]), _say, task["threads"]))
     except Exception as error:
         text = str(error) if isinstance(error, TastemakerError) else f"{type(error).__name__}: {error}"
         _say(error=text[:4000])

@@ -301,8 +301,17 @@ class Store(Protocol):
     def last_sequence(self) -> int:
         """Sequence of the newest event; 0 when there is none."""
 
-    def dead_letters(self, cursor: str | None = None, limit: int = 100) -> Page[Mapping[str, Any]]:
-        """Refused events, newest first: time, code, detail, raw."""
+    def volumes(self, after: int) -> list[tuple[int, Kind, int]]:
+        """Events after a sequence by the hour of their times and by kind: (µs of the hour's begin, kind, events), in that order.
+
+        Reads all of them: bound it by `after`.
+        """
+
+    def dead_letters(self, cursor: str | None = None, limit: int = 100, code: str | None = None) -> Page[Mapping[str, Any]]:
+        """Refused events, newest first, of one code or all: time, code, detail, raw."""
+
+    def refusals(self, newest: int = 10_000) -> dict[str, int]:
+        """How many of the newest refused events there are of each code, the most first."""
 
     # catalogue and users
     def put_items(self, items: Sequence[Item]) -> None:

@@ -173,8 +173,28 @@ class Events(Part):
             found = cursor.fetchone()
         return int(found[0]) if found else 0
 
-    def dead_letters(self, cursor: str | None = None, limit: int = 100) -> Page[Mapping[str, Any]]:
+    def volumes(self, after: int) -> list[tuple[int, Kind, int]]:
+        text = (
+            "SELECT time / 3600000000 AS hour, kind, COUNT(*) FROM events WHERE sequence > ? "
+            "GROUP BY time / 3600000000, kind ORDER BY hour, kind"
+        )
+        with self.db.cursor(SILENT_SECONDS) as cursor:
+            cursor.execute(self.db.sql(text), (after,))
+            rows = cursor.fetchall()
+            kinds = self.names.kinds(cursor, {row[1] for row in rows})
+        return [(int(hour) * 3_600_000_000, kinds[kind], int(count)) for hour, kind, count in rows]
+
+    def refusals(self, newest: int = 10_000) -> dict[str, int]:
+        late = sa.select(dead_letters.c.code).order_by(dead_letters.c.sequence.desc()).limit(newest).subquery()
+        count = sa.func.count()
+        query = sa.select(late.c.code, count).group_by(late.c.code).order_by(count.desc(), late.c.code)
+        with self.db.reading() as connection:
+            return {code: int(number) for code, number in connection.execute(query)}
+
+    def dead_letters(self, cursor: str | None = None, limit: int = 100, code: str | None = None) -> Page[Mapping[str, Any]]:
         query = sa.select(dead_letters).order_by(dead_letters.c.sequence.desc()).limit(limit + 1)
+        if code is not None:
+            query = query.where(dead_letters.c.code == code)
         if cursor is not None:
             query = query.where(dead_letters.c.sequence < from_cursor(cursor, int)[0])
         with self.db.reading() as connection:

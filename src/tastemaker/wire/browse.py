@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, UnsetType
@@ -155,3 +155,92 @@ class ItemProfile(Reply):
     counted_at: str
     model: str | None
     version: int | None
+
+
+MapSource = Literal["vectors", "co_occurrence"]
+"""vectors: the model's own of its items; co_occurrence: by which users met both, for models without"""
+MapName = Annotated[str, Meta(min_length=1, max_length=32)]
+
+
+class MapPointsQuery(Body):
+    """Which map's points, and which points."""
+
+    map: MapName | None = None
+    """as `GET /v1/catalogue/map` names it, since the order of points is that map's; the present one unless given"""
+    points: Annotated[list[Annotated[int, Meta(ge=0, le=10_000_000)]], Meta(max_length=200)] = msgspec.field(
+        default_factory=list
+    )
+    """their numbers"""
+
+
+class MapSearchQuery(Body):
+    """Which points to light up: those of items that a query, a list or a category holds, or of one item."""
+
+    map: MapName | None = None
+    query: Annotated[str, Meta(max_length=256)] | None = None
+    category: Annotated[str, Meta(max_length=256)] | None = None
+    item_id: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    listed: ListName | None = msgspec.field(default=None, name="list")
+    cold_below: ColdBelow = 5
+
+
+class MapQuality(Reply):
+    """How far the map can be trusted."""
+
+    neighbours: int
+    """nearest ones that are compared"""
+    recall: float
+    """share of an item's nearest that are among its nearest on the map, 0…1"""
+    trustworthiness: float
+    """1 where the map shows no neighbours that are none, about 0.5 at random (Venna & Kaski 2001)"""
+    components_recall: float
+    components_trustworthiness: float
+    """the same of two principal components"""
+    seconds: float
+    """it took to lay out"""
+
+
+class MapReply(Reply):
+    """Whether there is a map of the items, and of what."""
+
+    state: Literal["ready", "computing", "unavailable"]
+    map: str | None
+    """its name: another order of points has another"""
+    points: int
+    items: int
+    """that the model knows"""
+    source: MapSource | None
+    quality: MapQuality | None
+    model: str | None
+    version: int | None
+    detail: str
+    """why there is none"""
+
+
+class MapItem(Reply):
+    """The item of a point."""
+
+    point: int
+    item_id: str
+    title: str
+    """"" where nobody gave one"""
+    category: str | None
+    events: int
+    """in the window of the popular list"""
+    state: State
+    properties: dict[str, Any]
+
+
+class MapItems(Reply):
+    """Items of points, in the order asked."""
+
+    items: list[MapItem]
+
+
+class MapFound(Reply):
+    """Points of items that were searched for."""
+
+    points: list[int]
+    """the best matches first, 5000 at most"""
+    total: int
+    """that are on the map"""

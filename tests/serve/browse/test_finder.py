@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.serve.worlds import NOW, Clock, did, grid, ids, opened
+from tests.serve.worlds import NOW, Clock, ask, did, grid, ids, opened
 
 from tastemaker.errors import RequestError
 from tastemaker.serve.browse import finder as finders
@@ -112,9 +112,10 @@ def test_lists_are_what_they_are_called(shop: World) -> None:
     assert set(find(service, listed="cold", cold_below=3)) == whole - {"item 4", "item 3", "item 5"}
     told = service.finder.catalogue(4)
     for name in finders.LISTS:
-        if name != "never_shown":
-            assert told.lists[name] == len(find(service, listed=name, cold_below=4)), name
-    assert told.lists["never_shown"] is None
+        assert told.lists[name] == len(find(service, listed=name, cold_below=4)), name
+    service.finder._surveys._reach = lambda view: None  # as before the first count
+    surveyed(service)
+    assert service.finder.catalogue(4).lists["never_shown"] is None
     with pytest.raises(RequestError, match="not counted"):
         find(service, listed="never_shown")
 
@@ -128,6 +129,23 @@ def test_lists_by_category_filter_and_order(shop: World) -> None:
     assert find(service, sort="newest", limit=2) == ["fresh", "item 11"]
     told = {one.category: one.items for one in service.finder.catalogue(5).categories}
     assert told == {"lamps": 12, "paint": 1, "shelf 0": 4, "shelf 1": 4, "shelf 2": 4}
+
+
+def test_what_answers_showed_is_counted_with_its_clicks(shop: World) -> None:
+    service, _, _ = shop
+    for user in range(4):
+        answer = ask(service, user_id=f"u{user}", limit=3)
+        if user == 0:
+            did(service, "u0", answer.items[0].item_id, recommendation_id=answer.recommendation_id)
+    service.recorder.flush()
+    surveyed(service)
+    shown = {item.item_id: item.numbers for item in service.finder.items(ItemsQuery(include=["numbers"])).items}
+    assert sum(one.shown for one in shown.values()) == 12 and sum(one.clicked for one in shown.values()) == 1
+    assert set(find(service, listed="never_shown")) == {item for item, one in shown.items() if one.shown == 0}
+    (clicked,) = [item for item, one in shown.items() if one.clicked]
+    profile = service.profile(clicked)
+    assert profile.numbers.shown == shown[clicked].shown and profile.click_share == 1 / shown[clicked].shown
+    assert profile.reach_window_seconds is not None and profile.reach_counted_at is not None
 
 
 def test_reach_orders_and_tells_what_was_never_shown(shop: World) -> None:

@@ -147,6 +147,12 @@ function App() {
     onLost(() => setState("out"));
     enter();
   }, []);
+  const [, again] = useState(0);
+  useEffect(() => {
+    const follow = () => again((count) => count + 1);
+    addEventListener("identity", follow);
+    return () => removeEventListener("identity", follow);
+  }, []);
   useEffect(() => setOpen(false), [page]);
   const hears = useStream(state === "in" ? "/v1/live" : null, { topics: ["model"] }, (_, data) => setInUse(data));
   if (state === "asking") return html`<main class="main"><${Loading} rows=${6} /></main>`;

@@ -23,7 +23,10 @@ from tastemaker.errors import RequestError
 from tastemaker.recommend.filters import parse
 from tastemaker.recommend.filters.columns import Column
 from tastemaker.serve import catalogue
+from tastemaker.serve.browse.cartographer import Cartographer
+from tastemaker.serve.browse.chart import Chart
 from tastemaker.serve.browse.index import Index
+from tastemaker.serve.browse.segment import title_of
 from tastemaker.serve.browse.survey import Survey, Surveys
 from tastemaker.serve.live import Live
 from tastemaker.serve.stock import Stock
@@ -39,11 +42,19 @@ from tastemaker.wire.browse import (
     ItemsQuery,
     Knowledge,
     ListName,
+    MapFound,
+    MapItem,
+    MapItems,
+    MapPointsQuery,
+    MapReply,
+    MapSearchQuery,
     Sort,
     State,
 )
 
 _MIDDLE, _TIER = 1 << 39, 1 << 40
+_LIT = 5000
+"""Points that a search lights up at most."""
 _CATEGORIES = 500
 """Categories that are told at most, those of most items."""
 LISTS: tuple[ListName, ...] = (
@@ -132,6 +143,7 @@ class Finder:
         """`popular_seconds` is the window in which events are counted."""
         self._live, self._surveys, self._clock, self.popular_seconds = live, surveys, clock, popular_seconds
         self.index = Index(lambda: live.view.stock)
+        self._maps = Cartographer(surveys.of)
 
     def items(self, asked: ItemsQuery) -> FoundItems:
         """A page of the items that a query and a list hold, best first.
@@ -150,19 +162,7 @@ class Finder:
             if given != mark:
                 raise RequestError("a cursor of another question", code="bad_cursor", status=400, hint="start without a cursor")
         moment = self._moment(view, asked.cold_below, number)
-        searched: int | msgspec.UnsetType = msgspec.UNSET
-        if asked.query is None:
-            rows, tiers = np.flatnonzero(self._mask(moment, asked)), None
-        else:
-            found = self.index.find(asked.query)
-            rows, tiers, searched = found.rows, found.tiers, found.searched
-            held = rows < len(view.stock)  # the index may be of a later moment
-            rows, tiers = rows[held], tiers[held]
-            stays = self._mask(moment, asked)[rows]
-            rows, tiers = rows[stays], tiers[stays]
-        keys = moment.survey.places("popular" if sort == "relevance" else sort, rows) + _MIDDLE
-        if sort == "relevance" and tiers is not None:
-            keys += tiers.astype(np.int64) * _TIER
+        rows, keys, searched = self._found(moment, asked, sort)
         rest = keys > after
         total, rows, keys = len(rows), rows[rest], keys[rest]
         if len(keys) > asked.limit:
@@ -212,13 +212,87 @@ class Finder:
             raise RequestError(f"no item {item_id[:80]!r}", code="unknown_item", status=404, expected="the id of a known item")
         return self._moment(view, 1), row
 
+    def map(self) -> MapReply:
+        """How far the map of the model in use is; has it made where there is none."""
+        return self._maps.state(self._live.view)
+
+    def chart(self) -> Chart:
+        """The map of the model in use. Raises RequestError (404) where there is none yet."""
+        return self._maps.chart(self._live.view)
+
+    def map_items(self, asked: MapPointsQuery) -> MapItems:
+        """Items of points. Raises RequestError (409) where the map is another."""
+        view = self._live.view
+        chart, moment = self._charted(view, asked.map), self._moment(view, 1)
+        found = []
+        for point in asked.points:
+            if point < len(chart.rows):
+                row, category = int(chart.rows[point]), int(chart.codes[point])
+                item = view.stock.items[row]
+                found.append(
+                    MapItem(
+                        point=point,
+                        item_id=item.item_id,
+                        title=title_of(item),
+                        category=chart.categories[category] if category < len(chart.categories) else None,
+                        events=int(moment.survey.at(moment.survey.events, np.array([row]))[0]),
+                        state=moment.state(row),
+                        properties=dict(item.properties),
+                    )
+                )
+        return MapItems(items=found)
+
+    def map_search(self, asked: MapSearchQuery) -> MapFound:
+        """Points of items. Raises RequestError (409) where the map is another."""
+        view = self._live.view
+        chart, moment = self._charted(view, asked.map), self._moment(view, asked.cold_below)
+        if asked.item_id is not None:
+            rows, keys = np.array([view.stock.rows.get(asked.item_id, 0)]), np.zeros(1, np.int64)
+            rows = rows[(rows > 0) & (rows < len(view.stock))]
+        else:
+            listing = ItemsQuery(query=asked.query, listed=asked.listed, category=asked.category, cold_below=asked.cold_below)
+            rows, keys, _ = self._found(moment, listing, "relevance" if asked.query is not None else "popular")
+            rows = rows[np.argsort(keys)]
+        points = chart.points(rows, len(view.stock))
+        return MapFound(points=points[:_LIT].tolist(), total=len(points))
+
+    def _charted(self, view: View, name: str | None) -> Chart:
+        chart = self._maps.chart(view)
+        if name is not None and chart.name != name:
+            raise RequestError(
+                f"points of the map {name[:32]!r}",
+                code="another_map",
+                status=409,
+                expected=f"{chart.name!r}",
+                hint="load the map again",
+            )
+        return chart
+
     def close(self) -> None:
         """Stops the threads."""
+        self._maps.close()
         self.index.close()
         self._surveys.close()
 
     def _moment(self, view: View, cold_below: int, number: int | None = None) -> Moment:
         return Moment(view, self._surveys.of(view, number), self._clock(), cold_below)
+
+    def _found(self, moment: Moment, asked: ItemsQuery, sort: Sort) -> tuple[np.ndarray, np.ndarray, int | msgspec.UnsetType]:
+        """Rows that a question holds, the key of each, all different and the least first; and how many items its words were compared with."""
+        searched: int | msgspec.UnsetType = msgspec.UNSET
+        tiers = None
+        if asked.query is None:
+            rows = np.flatnonzero(self._mask(moment, asked))
+        else:
+            found = self.index.find(asked.query)
+            rows, tiers, searched = found.rows, found.tiers, found.searched
+            held = rows < len(moment.stock)  # the index may be of a later moment
+            held[held] = self._mask(moment, asked)[rows[held]]
+            rows, tiers = rows[held], tiers[held]
+        keys = moment.survey.places("popular" if sort == "relevance" else sort, rows) + _MIDDLE
+        if sort == "relevance" and tiers is not None:
+            keys += tiers.astype(np.int64) * _TIER
+        return rows, keys, searched
 
     def _mask(self, moment: Moment, asked: ItemsQuery) -> np.ndarray:
         mask, columns = moment.mask(asked.listed or "all"), moment.stock.columns

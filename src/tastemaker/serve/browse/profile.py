@@ -8,6 +8,7 @@ from tastemaker.data.vocabulary import FIRST
 from tastemaker.serve import catalogue
 from tastemaker.serve.browse.finder import Finder
 from tastemaker.serve.browse.segment import title_of
+from tastemaker.serve.outcomes import Share
 from tastemaker.serve.times import to_text
 from tastemaker.serve.view import View
 from tastemaker.store.base import Store
@@ -21,13 +22,11 @@ _LIKE = 5
 
 def profile(finder: Finder, store: Store, item_id: str, now: int) -> ItemProfile:
     """See `Service.profile`."""
-    from tastemaker.evaluate.shares import wilson  # a service that starts does without what judges
-
     moment, row = finder.moment_of(item_id)
     view, survey, numbers = moment.view, moment.survey, moment.numbers(row)
     item, code = view.stock.items[row], view.code(item_id)
     shown, clicked = numbers.shown or 0, numbers.clicked or 0
-    low, high = wilson(clicked, shown) if shown else (None, None)
+    share = Share.wilson(min(clicked, shown), shown)  # an item may be clicked twice where it was shown once
     trained = view.recommender is not None and code is not None and FIRST <= code < view.known
     return ItemProfile(
         item=catalogue.item_reply(item),
@@ -40,9 +39,9 @@ def profile(finder: Finder, store: Store, item_id: str, now: int) -> ItemProfile
         events_window_seconds=finder.popular_seconds,
         reach_window_seconds=survey.reach_seconds,
         reach_counted_at=None if survey.reach_counted_at is None else to_text(survey.reach_counted_at),
-        click_share=clicked / shown if shown else None,
-        click_low=low,
-        click_high=high,
+        click_share=share.value,
+        click_low=share.low,
+        click_high=share.high,
         counted_at=to_text(survey.counted_at),
         model=view.model_name or None,
         version=None if view.version is None else view.version.version,

@@ -16,12 +16,15 @@ import numpy as np
 from tastemaker.data.vocabulary import FIRST
 from tastemaker.log import logger
 from tastemaker.recommend.filters.columns import FALSE
+from tastemaker.serve.outcomes import Outcomes
 from tastemaker.serve.shelves import WINDOWS, Shelves
 from tastemaker.serve.stock import Stock
 from tastemaker.serve.view import View
 
 EVER = float(WINDOWS[-1])
 _PATIENCE_SECONDS = 10.0
+_SOON_SECONDS = 1.0
+"""After so long one is taken anew for which the store did not answer in time."""
 _REST = 20
 """A survey is taken anew no sooner than so many times as long as it took."""
 _HELD = 6
@@ -41,6 +44,19 @@ class Reach:
     window_seconds: float
     counted_at: int
     """µs"""
+
+    @classmethod
+    def of(cls, outcomes: Outcomes, view: View) -> Reach | None:
+        """What is counted of the items of a view; None before the first count."""
+        since, at = outcomes.window()
+        if not at:
+            return None
+        ids, numbers = outcomes.items()
+        codes = np.fromiter((view.codes.get(item, 0) for item in ids), np.int64, len(ids))
+        known = (codes > 0) & (codes < view.size)
+        lines = np.zeros((2, view.size), np.int64)
+        lines[:, codes[known]] = numbers[:, known]
+        return cls(lines[0], lines[1], 0.0 if since is None else (at - since) / 1e6, at)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +135,8 @@ class Surveys:
                 mine = [one for one in self._held if one.base == view.base]
                 return mine[-1] if mine else self._take(view)
         newest = mine[-1]
-        if time.monotonic() - newest.taken > max(_PATIENCE_SECONDS, _REST * newest.seconds):
+        patience = max(_PATIENCE_SECONDS, _REST * newest.seconds) if newest.fresh else _SOON_SECONDS
+        if time.monotonic() - newest.taken > patience:
             self._begin(view)
         return newest
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from tastemaker.errors import RequestError
 from tastemaker.serve import body as bodies
-from tastemaker.serve.call import Call
+from tastemaker.serve.browse import chart as charts
+from tastemaker.serve.call import Call, Raw
 from tastemaker.serve.problems import problem
 from tastemaker.wire.bodies import (
     ItemBody,
@@ -21,7 +22,7 @@ from tastemaker.wire.bodies import (
     UserReply,
     UsersReply,
 )
-from tastemaker.wire.browse import CatalogueReply, FoundItems, ItemProfile, ItemsQuery
+from tastemaker.wire.browse import CatalogueReply, FoundItems, ItemProfile, ItemsQuery, MapFound, MapItems, MapReply
 
 _GROUP = 500
 _TOLD = 1000
@@ -63,6 +64,31 @@ async def glance(call: Call) -> CatalogueReply:
 async def profile(call: Call) -> ItemProfile:
     """What is known of an item."""
     return await call.parts.reads.run(call.parts.service.profile, call.ids["item_id"])
+
+
+async def map(call: Call) -> MapReply:
+    """How far the map of the items is."""
+    return await call.parts.reads.run(call.parts.service.finder.map)
+
+
+async def map_points(call: Call) -> Raw:
+    """The map's points as bytes, for who does not have them yet."""
+    chart = await call.parts.reads.run(call.parts.service.finder.chart)
+    tag = f'"{chart.tag}"'
+    headers = {"etag": tag, "cache-control": "private, no-cache"}
+    if tag.encode() in call.headers.get(b"if-none-match", b""):
+        return Raw(b"", charts.MEDIA, 304, headers)
+    return Raw(chart.content, charts.MEDIA, headers=headers)
+
+
+async def map_items(call: Call) -> MapItems:
+    """Items of points."""
+    return await call.parts.reads.run(call.parts.service.finder.map_items, call.query)
+
+
+async def map_search(call: Call) -> MapFound:
+    """Points of items."""
+    return await call.parts.reads.run(call.parts.service.finder.map_search, call.query)
 
 
 async def put_items(call: Call) -> RowsTaken:

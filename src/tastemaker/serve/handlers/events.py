@@ -27,5 +27,5 @@ async def events(call: Call) -> EventsReply:
 
 async def dead_letters(call: Call) -> Rows:
     """Events that were refused, newest first."""
-    page = await call.parts.reads.run(call.parts.store.dead_letters, call.query.cursor, call.query.limit)
+    page = await call.parts.reads.run(call.parts.store.dead_letters, call.query.cursor, call.query.limit, call.query.code)
     return Rows(rows=[dict(row) for row in page.rows], next_cursor=page.next)

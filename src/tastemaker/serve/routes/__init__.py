@@ -6,6 +6,8 @@ from tastemaker.serve.gorse.routes import ROUTES as GORSE
 from tastemaker.serve.route import Route
 from tastemaker.serve.routes.admin import ADMIN
 from tastemaker.serve.routes.catalogue import CATALOGUE
+from tastemaker.serve.routes.compare import COMPARE
+from tastemaker.serve.routes.data import DATA
 from tastemaker.serve.routes.events import EVENTS
 from tastemaker.serve.routes.models import MODELS
 from tastemaker.serve.routes.overview import OVERVIEW
@@ -21,8 +23,10 @@ ROUTES: tuple[Route, ...] = (
     *SCENARIOS,
     *MODELS,
     *RUNS,
+    *COMPARE,
     *ADMIN,
     *OVERVIEW,
+    *DATA,
     *SYSTEM,
     *GORSE,
 )

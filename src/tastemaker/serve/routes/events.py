@@ -6,6 +6,7 @@ from tastemaker.serve.handlers import events
 from tastemaker.serve.route import Route
 from tastemaker.wire import bodies as w
 from tastemaker.wire import control as c
+from tastemaker.wire import data as d
 
 _EVENTS = "events:write"
 _CATALOGUE = "catalog:write"
@@ -42,7 +43,7 @@ EVENTS = (
         events.dead_letters,
         "Events that were refused, newest first.",
         c.Rows,
-        query=c.Paged,
+        query=d.LettersQuery,
         problems=(400,),
         dashboard=True,
     ),

@@ -21,6 +21,7 @@ export const may = (scope) => me.scopes.includes(scope) || me.scopes.includes("a
 /** Asks the service who the key belongs to; throws ApiError 401 where it needs another. */
 export async function whoAmI() {
   me = await get("/v1/me");
+  dispatchEvent(new Event("identity"));
   return me;
 }
 

@@ -11,5 +11,13 @@ export const GLOSSARY = {
   gate: "Before a version is put into use it is asked about what users did last, beside popularity, item neighbours and the version in use; one that is worse is refused.",
   ndcg: "Between 0 and 1: how near the top of the list of ten the thing stands that the user really took next. 1 would be first for everybody.",
   holm: "The chance of a difference this large if there were none, corrected (Holm) for how many were set against the same one. Below .05 it counts as significant.",
+  drift: "Steady: no more than chance alone makes of samples of this size. Watch: more than that. Drifted: much more; train again or look at the feed.",
+  duplicates: "Events whose event_id had come before: sent twice, they have one effect.",
+  "item events": "What users did with the item, within the window. A user adds at most three of a type, so nobody alone makes a bestseller.",
+  reach: "How many answers had the item in them, as far back as answers are counted.",
+  "item click share": "Times the item was taken up from an answer, of the times it was shown there, with its 95 % interval.",
+  likeness: "How alike the model holds the two to be: 1 is the same, 0 is nothing in common. Without a model's own: how much more often than by chance the same users met both.",
+  audience: "Users who have not met the item and would like it most, among those who met items like it of late.",
+  "item map": "Each point is an item. A program places them so that those that are alike lie together. Which way is up, and how far apart groups lie that do not touch, means little.",
   interval: "The range that holds the true value with 95 % confidence: the more data, the narrower.",
 };

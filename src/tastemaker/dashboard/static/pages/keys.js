@@ -1,8 +1,8 @@
 // Who may do what: keys are made, shown once, and revoked.
-import { del, may, post } from "../lib/api.js";
+import { del, may, post, setKey, whoAmI } from "../lib/api.js";
 import { useLoad } from "../lib/data.js";
 import { ago } from "../lib/format.js";
-import { html, useState } from "../lib/html.js";
+import { html, useEffect, useState } from "../lib/html.js";
 import { Badge, Button, Card, Confirm, Copy, Dialog, Empty, Field, Input, Loading, Note, Page, Problem, Table, Toggle, toast } from "../ui/index.js";
 
 const SCOPES = {
@@ -27,6 +27,14 @@ export default function Keys() {
     toast(`${ending.key_id} opens nothing any more`);
     await reload();
   };
+  const keep = async (key) => {
+    if (data.keys.length === 0) {
+      // the service is closed from now on: without its key this page would lose sight of it, and of the secret
+      setKey(key.secret);
+      await whoAmI();
+    }
+    setMade(key);
+  };
   const actions = html`<${Button} kind="primary" why=${why} onClick=${() => setMaking(true)}>Make a key<//>`;
   return html`<${Page} title="Keys" lead="Each key opens what its scopes say. Only a hash of its secret is kept." actions=${actions}>
     ${error && html`<${Problem} error=${error} retry=${reload} />`}
@@ -39,8 +47,8 @@ export default function Keys() {
       { key: "state", label: "State", render: (key) => (key.revoked ? html`<${Badge} tone="warn">revoked ${ago(key.revoked)}<//>` : html`<${Badge} tone="good">in force<//>`) },
       { key: "end", label: "", align: "number", render: (key) => (key.revoked ? "" : html`<${Button} small kind="danger" why=${why} onClick=${() => setEnding(key)} label=${`Revoke ${key.name || key.key_id}`}>Revoke<//>`) },
     ]} /><//>`}
-    <${Make} open=${making} first=${data?.keys.length === 0} onClose=${() => setMaking(false)} onMade=${(key) => { setMade(key); reload().catch(() => {}); }} />
-    <${Made} made=${made} onClose=${() => setMade(null)} />
+    <${Make} open=${making} first=${data?.keys.length === 0} onClose=${() => setMaking(false)} onMade=${keep} />
+    <${Made} made=${made} onClose=${() => { setMade(null); reload(); }} />
     <${Confirm} title="Revoke this key?" open=${Boolean(ending)} danger action="Revoke" onConfirm=${revoke} onClose=${() => setEnding(null)}>
       <p>Whoever uses <strong>${ending?.name || ending?.key_id}</strong> is refused within two seconds. This cannot be undone.</p>
     <//>
@@ -50,12 +58,13 @@ export default function Keys() {
 function Make({ open, first, onClose, onMade }) {
   const [name, setName] = useState("");
   const [scopes, setScopes] = useState([]);
+  useEffect(() => setScopes(first ? ["admin"] : []), [first, open]);
   const [browser, setBrowser] = useState(false);
   const [error, setError] = useState(null);
   const change = (scope, on) => setScopes(on ? [...scopes, scope] : scopes.filter((one) => one !== scope));
   const make = async () => {
     try {
-      onMade(await post("/v1/keys", { name, browser, scopes: browser ? [] : scopes }));
+      await onMade(await post("/v1/keys", { name, browser, scopes: browser ? [] : scopes }));
       setError(null);
       onClose();
     } catch (problem) {
@@ -63,7 +72,7 @@ function Make({ open, first, onClose, onMade }) {
     }
   };
   return html`<${Dialog} title="Make a key" open=${open} onClose=${onClose} footer=${html`<${Button} onClick=${onClose}>Cancel<//><${Button} kind="primary" onClick=${make}>Make it<//>`}>
-    ${first && html`<${Note} tone="warn">This is the first key: from then on every request needs one. Give it the scope admin, and enter it when this page asks.<//>`}
+    ${first && html`<${Note} tone="warn">This is the first key: from then on every request needs one. This page goes on with it, so leave it the scope admin.<//>`}
     <${Field} label="Name" hint="What uses it, such as shop or nightly import."><${Input} value=${name} onInput=${setName} maxlength="256" /><//>
     <${Toggle} checked=${browser} onChange=${setBrowser}>For the source of web pages: recommends and takes events, for the page's own user alone<//>
     ${!browser && html`<fieldset class="field"><legend>Scopes</legend>${Object.entries(SCOPES).map(([scope, words]) => html`<label key=${scope} class="toggle check"><input type="checkbox" checked=${scopes.includes(scope)} onChange=${(event) => change(scope, event.target.checked)} /><span><code>${scope}</code> <span class="small quiet">${words}</span></span></label>`)}</fieldset>`}

@@ -70,7 +70,7 @@ function LineageTable({ detail }) {
   const hash = (text) => (text ? html`<code title=${text}>${text.slice(0, 16)}…</code>` : "not known");
   const known = (value, words = (one) => one) => (value === null || value === undefined ? "not known" : words(value));
   const rows = [
-    ["Trained on", `${known(told.interactions, (one) => `${number(one)} interactions, `)}${number(told.users)} users, ${number(told.items)} items`],
+    ["Trained on", `${told.interactions === null ? "" : `${number(told.interactions)} interactions, `}${number(told.users)} users, ${number(told.items)} items`],
     ["Data", hash(told.data)],
     ["Seed", known(told.seed)],
     ["Code", `tastemaker ${told.tastemaker}, torch ${told.torch}${told.python ? `, python ${told.python}` : ""}`],
