@@ -64,7 +64,7 @@ class Intake(Reply):
     counted: int
     """events looked at: the newest"""
     hours: list[str]
-    """begin of each hour of the events' own times, UTC, oldest first; at most a week of them"""
+    """begin of each hour of the events' own times, UTC, oldest first: at most the week before the newest event"""
     kinds: dict[str, list[int]]
     """events of each kind by hour"""
     accepted: int
