@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.dashboard.conftest import HOSTILE, Shop, Tab, axe
+from tests.dashboard.conftest import HOSTILE, Shop, Tab, axe, opened
 
 USER = "12748"
 FULL = ["properties", "score", "reasons"]
@@ -211,6 +214,25 @@ def test_the_profile_and_the_timeline_are_those_of_the_store(tab: Tab, shop: Sho
     alike = shop.get("/v1/users/13047/similar", limit=6)["users"]
     assert tab.locator("[data-part=similar] li a").all_inner_texts() == [one["user_id"] for one in alike]
     assert run(tab, "[data-part=similar]")["users"] == alike
+
+
+def test_a_service_of_one_fixed_model_shows_that_one_and_says_why(
+    open_tab: Any, demo: Path, shop: Shop, tmp_path: Path
+) -> None:
+    folder = tmp_path / "runs" / "demo"
+    shutil.copytree(demo, folder)
+    with sqlite3.connect(folder / "shop.db") as base:
+        base.execute("delete from models")
+    base.close()
+    current = shop.get("/v1/models")["promoted"]
+    artifact = next(folder.glob(f"**/models/{current['name']}/{current['version']}"))
+    for fixed in opened(folder, str(artifact)):
+        tab = open_tab(fixed.url).open("inspector", user=USER)
+        assert listed(tab, "[data-version=fixed]") == ids(fixed.post("/v1/recommendations", request()))
+        assert "one fixed model and no other versions" in tab.locator("#lists").inner_text()
+        assert tab.get_by_label("Add a version").count() == 0
+        assert ids(run(tab, "[data-version=fixed]")["columns"][0]["answer"]) == listed(tab, "[data-version=fixed]")
+        tab.goto("about:blank")  # before the service goes
 
 
 def test_hostile_words_are_text(tab: Tab, shop: Shop) -> None:

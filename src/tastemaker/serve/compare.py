@@ -18,8 +18,8 @@ _CHANGED = RequestError("the version in use changed meanwhile", code="version_ch
 
 
 def key_of(view: View) -> Key | None:
-    """The version that a view answers with."""
-    return None if view.version is None else (view.version.name, view.version.version)
+    """The version of the registry that a view answers with; None where it is none: an artifact by itself has version 0."""
+    return (view.version.name, view.version.version) if view.version is not None and view.version.version else None
 
 
 def wanted(body: CompareBody, view: View, capacity: int) -> list[Key | None]:

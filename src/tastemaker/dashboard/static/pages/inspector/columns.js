@@ -76,7 +76,7 @@ export function Columns({ request, versions, onWhy }) {
 
 function Column({ column, first, place, request, lit, onLit, note, onWhy, onRemove }) {
   const { model, in_use, answer, problem, overlap, moves, loaded_ms } = column;
-  const name = model ? `${model.name} ${model.version}` : "The model in use";
+  const name = model ? `${model.name} ${model.version}` : (answer?.model?.name ?? "The model in use");
   const body = { versions: model ? [model] : [], request };
   const shared = moves.filter((one) => one !== null).length;
   const moved = moves.filter((one) => one).length;
