@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MINUTE = 60
 _STEP = 10
+_HOUR, _DAY = 3_600_000_000, 86_400_000_000
 _FALLBACK, _DEGRADED, _REJECTED = 0.5, 0.01, 0.05
 """Shares above which something is said."""
 _ENOUGH = 50
@@ -110,15 +111,19 @@ def overview(parts: Parts, days: float) -> Overview:
 
 def by_model(counted: Counted, since: int = 0) -> list[Outcome]:
     """Outcomes by what answered, the most answers first."""
-    sources = sorted({source for day, source, _ in counted.tallies})
-    found = [_outcome(source or "for everybody", counted.total(since, source)) for source in sources]
-    return sorted((one for one in found if one.answers), key=lambda one: (-one.answers, one.name))
+    sources: dict[str, Tally] = {}
+    for (hour, source, _), tally in counted.tallies.items():
+        if hour + _HOUR > since:
+            sources[source] = sources.get(source, Tally()) + tally
+    found = [_outcome(source or "for everybody", tally) for source, tally in sources.items()]
+    return sorted(found, key=lambda one: (-one.answers, one.name))
 
 
 def _by_day(counted: Counted, since: int) -> list[Outcome]:
     days: dict[int, Tally] = {}
-    for (day, _, _), tally in counted.tallies.items():
-        if day + 86_400_000_000 > since:
+    for (hour, _, _), tally in counted.tallies.items():
+        if hour + _HOUR > since:
+            day = hour - hour % _DAY
             days[day] = days.get(day, Tally()) + tally
     return [_outcome(f"{dt.datetime.fromtimestamp(day / 1e6, dt.UTC):%Y-%m-%d}", days[day]) for day in sorted(days)]
 
