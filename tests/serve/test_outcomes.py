@@ -82,6 +82,19 @@ def test_an_item_never_shown_has_no_reach(store: Store) -> None:
     assert outcomes.shown() == {"a": 1, "b": 1} and outcomes.coverage("abc") == 2
 
 
+def test_codes_are_marked_as_items_are_shown_and_come_to_be_known(store: Store) -> None:
+    outcomes, codes = counting(store), {"a": 2, "b": 3}
+    assert outcomes.shown_in(1, codes, 4).tolist() == [False] * 4
+    given_to(store, 1, items=("a", "late"))
+    outcomes.refresh()
+    assert outcomes.shown_in(1, codes, 4).tolist() == [False, False, True, False]
+    codes["late"] = 4
+    assert outcomes.shown_in(1, codes, 4).tolist() == [False, False, True, False]
+    assert outcomes.shown_in(1, codes, 5).tolist() == [False, False, True, False, True]
+    assert outcomes.shown_in(1, codes, 4).tolist() == [False, False, True, False]
+    assert outcomes.shown_in(2, {"late": 2}, 3).tolist() == [False, False, True]
+
+
 def test_of_many_answers_the_newest_are_counted(store: Store) -> None:
     for number in range(30):
         given_to(store, number)

@@ -12,9 +12,10 @@ with more than `MOST` answers the newest are counted. No user ids are held.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -127,7 +128,11 @@ class Outcomes:
         """sequences of the last answer and of the last event read"""
         self._last = ""
         """id of the last answer read"""
-        self._turn, self._lock = threading.Lock(), threading.Lock()
+        self._marks, self._marked, self._base = np.zeros(0, bool), 0, -1
+        """codes of the views of a base that were shown, as far as items are marked"""
+        self._strange: list[str] = []
+        """items that were shown and have no code"""
+        self._turn, self._lock, self._marking = threading.Lock(), threading.Lock(), threading.Lock()
 
     def refresh(self) -> bool:
         """Reads what is new; whether there is more to read."""
@@ -179,6 +184,23 @@ class Outcomes:
         """How often each item was shown that was shown at all."""
         with self._lock:
             return {item: reach.shown for item, reach in self._items.items()}
+
+    def shown_in(self, base: int, codes: Mapping[str, int], size: int) -> np.ndarray:
+        """bool (size,): the codes of a view that were shown at all; what was marked for an earlier view of its base is not gone through again."""
+        with self._marking:
+            if base != self._base:
+                self._marks, self._marked, self._strange, self._base = np.zeros(0, bool), 0, [], base
+            with self._lock:
+                fresh = list(itertools.islice(self._items, self._marked, None))
+            self._marked += len(fresh)
+            if size > len(self._marks):  # a new item may be one that was shown before
+                self._marks = np.append(self._marks, np.zeros(size - len(self._marks), bool))
+                fresh, self._strange = self._strange + fresh, []
+            found = np.fromiter((codes.get(item, 0) for item in fresh), np.int64, len(fresh))
+            known = (found > 0) & (found < len(self._marks))
+            self._marks[found[known]] = True
+            self._strange += [fresh[place] for place in np.nonzero(~known)[0]]
+            return self._marks[:size].copy()
 
     def items(self) -> tuple[list[str], np.ndarray]:
         """The items that were shown at all, and how often each was shown and clicked, int64 (2, items)."""
