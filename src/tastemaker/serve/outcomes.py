@@ -186,7 +186,7 @@ class Outcomes:
             return {item: reach.shown for item, reach in self._items.items()}
 
     def shown_in(self, base: int, codes: Mapping[str, int], size: int) -> np.ndarray:
-        """bool (size,): the codes of a view that were shown at all; what was marked for an earlier view of its base is not gone through again."""
+        """The codes of a view that were shown at all, bool (size,); what was marked for an earlier view of its base is not gone through again."""
         with self._marking:
             if base != self._base:
                 self._marks, self._marked, self._strange, self._base = np.zeros(0, bool), 0, [], base
