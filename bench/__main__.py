@@ -1,5 +1,6 @@
 """`python -m bench [NAME…]`: runs the speed benchmarks one after another; each prints its figures and writes them to bench/results.
 
+    browse_catalogue search in a million items, and the map of a hundred thousand
     encode_texts     texts a second of the text encoders, and from disk
     evaluate_speed   judging 30 k users × 41 k items
     graph_epoch      LightGCN: CPU seconds an epoch
@@ -22,6 +23,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 NAMES = (
+    "browse_catalogue",
     "encode_texts",
     "evaluate_speed",
     "graph_epoch",

@@ -40,6 +40,16 @@ def test_a_closed_service_asks_for_a_key_and_keeps_it_out_of_the_address(closed:
     tab.get_by_role("navigation", name="Pages").wait_for()
     assert secret not in tab.page.url and secret not in tab.page.content()
     assert tab.evaluate("localStorage.length") == 0
+    for page, names in {"models": ["Train a new version", "Roll back"], "keys": ["Make a key"]}.items():
+        tab.open(page)
+        for name in names:
+            button = tab.get_by_role("button", name=name, exact=True)
+            assert button.get_attribute("aria-disabled") == "true" and "scope" in button.get_attribute("title"), name
+            button.dispatch_event("click")
+            assert tab.get_by_role("dialog").count() == 0
+    looker = {"authorization": f"Bearer {secret}"}
+    assert closed.client.post("/v1/models:rollback", headers=looker).status_code == 403
+    assert closed.client.get("/v1/models", headers=looker).status_code == 200
     tab.get_by_role("button", name="sign out").click()
     tab.get_by_label("Key", exact=True).wait_for()
     assert tab.evaluate("sessionStorage.length") == 0

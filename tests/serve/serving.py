@@ -67,7 +67,13 @@ class Server:
 
 @contextmanager
 def serving(
-    folder: Path, *, keys: Callable[[Store], Any] | None = None, model: bool = True, slow_ms: float = 250.0, **settings: Any
+    folder: Path,
+    *,
+    keys: Callable[[Store], Any] | None = None,
+    model: bool = True,
+    runs: Path | None = None,
+    slow_ms: float = 250.0,
+    **settings: Any,
 ) -> Iterator[Server]:
     """A server over a town, with the model in use; `keys` may add some before it starts."""
     with towns.town(folder / "town.db") as store, Service(store) as service:
@@ -80,7 +86,7 @@ def serving(
         monitor = Monitor(slow_ms=slow_ms, log=log)
         registry = Registry(store, folder / "models")
         with (
-            running(service, store, registry=registry, monitor=monitor, settings=HttpSettings(**settings)) as url,
+            running(service, store, registry=registry, monitor=monitor, settings=HttpSettings(**settings), runs=runs) as url,
             httpx.Client(base_url=url, timeout=20) as client,
         ):
             yield Server(url, client, store, service, monitor, log)

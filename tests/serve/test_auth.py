@@ -66,7 +66,14 @@ def test_a_route_lets_in_who_holds_its_scope_and_nobody_else(
 
 def test_what_may_be_looked_at_changes_nothing() -> None:
     asking = {"/v1/recommendations", "/v1/sessions/recommendations", "/v1/recommendations:batch", "/v1/rank"}
-    asking |= {"/v1/items:complementary", "/v1/explain", "/v1/scenarios:check", "/v1/scenarios/{name}:preview", "/v1/compare"}
+    asking |= {
+        "/v1/items:complementary",
+        "/v1/explain",
+        "/v1/scenarios:check",
+        "/v1/scenarios/{name}:preview",
+        "/v1/runs:compare",
+        "/v1/compare",
+    }
     assert {route.path for route in ROUTES if route.dashboard and route.writes} == asking
     assert not any(route.dashboard for route in ROUTES if route.path.endswith("/export"))
 

@@ -189,7 +189,7 @@ def test_a_bad_event_does_not_fail_the_others(server: Server) -> None:
         ("GET", "/v1/items/" + "a" * 257, b"", {}, 422),
         ("GET", "/v1/items/nothing/similar", b"", {}, 404),
         ("GET", "/v1/nothing", b"", {}, 404),
-        ("GET", "/", b"", {}, 404),
+        ("GET", "/nowhere", b"", {}, 404),
         ("DELETE", "/v1/popular", b"", {}, 405),
         ("POST", "/v1/models/nothing/versions/1:promote", b"", {}, 404),
         ("POST", "/v1/models/nothing/versions/x:promote", b"", {}, 422),

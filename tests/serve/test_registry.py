@@ -5,6 +5,7 @@ import shutil
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -169,10 +170,12 @@ def test_old_versions_lose_their_files_and_those_to_go_back_to_do_not(store, art
     for _ in range(2):
         registry.promote("early", registry.add(artifacts / "good", "early").version, force=True)
     for _ in range(5):
-        registry.add(artifacts / "good", "shop")
+        version = registry.add(artifacts / "good", "shop")
+        Path(version.path).with_name(f"{version.version}.map.npz").touch()
     registry.promote("shop", 2, force=True)
     folders = {f"{path.parent.name}/{path.name}" for path in (tmp_path / "models").glob("*/*") if path.is_dir()}
     assert folders == {"early/1", "early/2", "shop/2", "shop/4", "shop/5"}
+    assert {path.name for path in (tmp_path / "models" / "shop").glob("*.map.npz")} == {f"{n}.map.npz" for n in (2, 4, 5)}
     assert {one.version for one in store.models("shop") if one.facts.get("pruned")} == {1, 3}
     with pytest.raises(ArtifactError):
         registry.promote("shop", 1, force=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.serve import judged
 from tests.serve.serving import Server, serving
 
 from tastemaker.recommend import artifact
@@ -35,7 +36,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A town with two versions of its model, and a key."""
     folder = tmp_path_factory.mktemp("town")
     key, secret = new_key(["admin"])
-    with serving(folder, keys=lambda store: store.add_key(key)) as found:
+    judged.runs(folder / "runs")
+    with serving(folder, keys=lambda store: store.add_key(key), runs=folder / "runs") as found:
         registry = Registry(found.store, folder / "models")
         saved = artifact.save(found.service.view.recommender, folder / "artifact")
         for _ in range(2):
@@ -65,7 +67,10 @@ def asked(line: str) -> tuple[str, str, dict[str, str], str | None]:
 
 
 def test_every_line_works_and_every_route_has_one(server: Server) -> None:
-    table, used, names = Table(ROUTES), set(), {}
+    table, used = Table(ROUTES), set()
+    names = dict(
+        zip(("$RUN", "$OTHER"), (one["run_id"] for one in server.client.get("/v1/runs").json()["runs"][-2:]), strict=True)
+    )
     for line in LINES:
         for name, value in names.items():
             line = line.replace(name, value)

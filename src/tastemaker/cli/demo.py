@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tastemaker.cli.frame import example
-from tastemaker.data.vocabulary import FIRST
 
 if TYPE_CHECKING:
     from tastemaker.experiment.demo import Choice, Place
@@ -114,6 +113,7 @@ def _serve(place: Place, result: RunResult, choice: Choice, port: int) -> None:
 
     from tastemaker.cli import show
     from tastemaker.cli.serve import tell_address, tell_ready
+    from tastemaker.data.vocabulary import FIRST
     from tastemaker.serve.server import Plan, serve
 
     show.heading("Served: open the shopfront, click, and see another answer")

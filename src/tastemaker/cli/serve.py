@@ -50,6 +50,16 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    runs: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            metavar="DIR",
+            help="Folder of runs to show on the dashboard; $TASTEMAKER_RUNS or runs beside the store unless given.",
+            show_default=False,
+        ),
+    ] = None,
     origin: Annotated[
         list[str] | None,
         typer.Option(
@@ -112,6 +122,7 @@ def serve(
         port=port,
         insecure=insecure,
         models=models,
+        runs=runs,
         threads=threads,
         access_log=access_log,
         slow_ms=slow_ms,

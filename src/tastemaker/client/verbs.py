@@ -15,6 +15,7 @@ import msgspec
 
 from tastemaker.client.call import Call, path, query
 from tastemaker.wire import bodies as w
+from tastemaker.wire import browse as b
 from tastemaker.wire import control as c
 from tastemaker.wire import scenarios as s
 
@@ -189,8 +190,18 @@ class Verbs:
     """Puts any number of items, each with its `item_id`; what is refused is in the reply."""
     item = on("GET", "/v1/items/{}", w.ItemReply)
     """An item as held."""
-    items = gets("/v1/items", c.Paged, w.ItemsReply)
-    """A page of the catalogue."""
+    items = gets("/v1/items", b.ItemsQuery, b.FoundItems)
+    """A page of the catalogue, or of what of it a query, a list and a filter hold, best first."""
+    catalogue = gets("/v1/catalogue", b.CatalogueQuery, b.CatalogueReply)
+    """How many items each list and category has."""
+    profile = on("GET", "/v1/items/{}/profile", b.ItemProfile)
+    """What is known of an item: events by day, reach, and what the model goes by."""
+    item_map = plain("/v1/catalogue/map", b.MapReply)
+    """Whether there is a map of the items; the first to ask has it made."""
+    map_items = gets("/v1/catalogue/map/items", b.MapPointsQuery, b.MapItems)
+    """The items of some points of the map."""
+    map_search = gets("/v1/catalogue/map/search", b.MapSearchQuery, b.MapFound)
+    """The points of items that a query, a list or a category holds."""
     delete_item = removes("/v1/items/{}")
     """Removes an item."""
     put_user = sends_to("PUT", "/v1/users/{}", w.UserBody, w.UserReply)

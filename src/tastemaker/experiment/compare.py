@@ -41,13 +41,21 @@ def compare_runs(runs: Sequence[str | Path], metrics: Sequence[str] = (), *, led
     ]
     if len(set(names)) < len(names):  # copies of one run's folder
         names = [str(result.folder) for result in results]
-    runs_by_name = dict(zip(names, results, strict=True))
-    rankers = [result.is_ranker for result in results]
+    return compare_named(dict(zip(names, results, strict=True)), metrics)
+
+
+def compare_named(runs: dict[str, RunResult], metrics: Sequence[str] = ()) -> Comparison:
+    """`compare_runs` of results by the names they are shown with.
+
+    Raises:
+        DataError: the runs were judged on other users, targets or rows, or have no metric in common.
+    """
+    rankers = [result.is_ranker for result in runs.values()]
     if any(rankers) and not all(rankers):
         raise DataError("runs of rankers and of retrieval models", expected="runs of one kind")
     if all(rankers):
-        return _rankers(runs_by_name, metrics)
-    reports = {name: result.tests()[MODEL] for name, result in runs_by_name.items()}
+        return _rankers(runs, metrics)
+    reports = {name: result.test() for name, result in runs.items()}
     return compare(reports, metrics=list(metrics) or None)
 
 

@@ -116,6 +116,20 @@ class Ledger:
             rows = connection.execute("select * from runs order by started desc, id desc").fetchall()
         return [_run(row) for row in rows]
 
+    def page(
+        self, limit: int, *, after: tuple[float, str] | None = None, model: str | None = None, tuning: str | None = None
+    ) -> list[Run]:
+        """At most `limit` runs, newest first, those that started before the one (its start, its id) `after`; the file is only read."""
+        wanted = [("(started, id) < (?, ?)", after), ("model = ?", model and (model,)), ("tuning = ?", tuning and (tuning,))]
+        given = [(words, values) for words, values in wanted if values]
+        where = " and ".join(words for words, _ in given) or "true"
+        values = [value for _, ones in given for value in ones]
+        return self._read(f"select * from runs where {where} order by started desc, id desc limit ?", (*values, limit))
+
+    def get(self, run_id: str) -> Run | None:
+        """The run of an id; None: there is none. The file is only read."""
+        return next(iter(self._read("select * from runs where id = ?", (run_id,))), None)
+
     def find(self, name: str | Path) -> Run:
         """The run of an id, the unique beginning of one, or a run's folder.
 
@@ -156,6 +170,19 @@ class Ledger:
             raise UserError(
                 f"{self.path}: {error}", expected="a ledger of runs", hint="move the file away; runs stay as folders"
             ) from None
+
+    def _read(self, query: str, values: tuple[Any, ...]) -> list[Run]:
+        if not self.path.exists():
+            return []
+        try:
+            connection = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
+            connection.row_factory = sqlite3.Row
+            try:
+                return [_run(row) for row in connection.execute(query, values)]
+            finally:
+                connection.close()
+        except sqlite3.DatabaseError as error:
+            raise UserError(f"{self.path}: {error}", expected="a ledger of runs") from None
 
     def _write(self, statement: str, values: Mapping[str, Any]) -> None:
         with self._connect() as connection:

@@ -69,6 +69,10 @@ class RunResult:
         """The test reports with the values of each user: `MODEL` and the baselines by name."""
         return {name: Report.load(self.folder / REPORTS, name) for name in (MODEL, *self.report["baselines"])}
 
+    def test(self) -> Report:
+        """The model's test report with the values of each user."""
+        return Report.load(self.folder / REPORTS, MODEL)
+
     @property
     def is_ranker(self) -> bool:
         """Whether the run trained a ranker."""

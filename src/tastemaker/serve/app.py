@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -47,6 +48,7 @@ def app(
     monitor: Monitor | None = None,
     settings: HttpSettings | None = None,
     spans: Spans | None = None,
+    runs: Path | None = None,
     routes: Sequence[Route] = ROUTES,
     mounts: Sequence[BaseRoute] = (),
 ) -> Starlette:
@@ -60,6 +62,7 @@ def app(
         monitor: counts; one of its own unless given.
         settings: limits and origins.
         spans: traces, if wanted.
+        runs: folder of a ledger whose runs are shown beside those of the versions.
         routes: the table; each must say who may use it.
         mounts: more to serve beside it, such as static pages.
 
@@ -92,6 +95,7 @@ def app(
             **({} if registry is None else {"gate": registry.limits}),
             **({} if service.language is None else {"language": service.language.settings}),
         },
+        runs=runs,
         document=msgspec.json.encode(openapi.document(table.routes)),
     )
     for name, threads in (

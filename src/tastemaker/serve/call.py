@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tastemaker.serve.auth import Keyring, Principal
@@ -47,6 +48,8 @@ class Parts:
     drifts: Drifts
     settings: Mapping[str, Settings]
     """in force, by section"""
+    runs: Path | None = None
+    """folder of a ledger of runs"""
     document: bytes = b""
     """the OpenAPI document"""
     listed: dict[tuple[Any, ...], tuple[float, Answer]] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Course: how the training of a version went. It lies beside the version, and stays when old versions lose their files.
 
 ```
-RUN/artifact/ + RUN/report.json, records.jsonl, steps.jsonl   ── registry.add ──▶   NAME/3/ + NAME/3.course/…
+RUN/artifact/ + RUN/report.json, config.toml, records.jsonl, steps.jsonl, reports/model…   ── registry.add ──▶   NAME/3/ + NAME/3.course/…
 ```
 """
 
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from tastemaker.wire.lineage import TrainingRecord
 
 REPORT, RECORDS, STEPS = "report.json", "records.jsonl", "steps.jsonl"
+_KEPT = (REPORT, RECORDS, STEPS, "config.toml", "reports/model.json", "reports/model.arrow", "reports/model")
 _MOST = 300
 _OWN = {"epoch", "loss", "seconds", "targets_per_second", "best_epoch"}
 
@@ -32,10 +33,14 @@ def keep(artifact: Path, version: Path) -> None:
     """Copies what a run tells beside a version, where the artifact lies in the folder of its run."""
     if artifact.name != "artifact":
         return
-    for name in (REPORT, RECORDS, STEPS):
-        if (artifact.parent / name).is_file():
-            place(version).mkdir(exist_ok=True)
-            shutil.copy(artifact.parent / name, place(version) / name)
+    for name in _KEPT:
+        source, target = artifact.parent / name, place(version) / name
+        if source.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target, dirs_exist_ok=True)
+            else:
+                shutil.copy(source, target)
 
 
 def report(version: Path | str) -> dict[str, Any] | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import resource
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tastemaker import __version__
 from tastemaker.serve.times import to_text
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tastemaker.serve.call import Parts
 
 _PACKAGES = ("torch", "numpy", "pyarrow", "starlette", "uvicorn", "sqlalchemy", "msgspec")
+_LOGIN = re.compile(r"(://)[^/?#\s]*@")
 _STARTED = time.time_ns() // 1000
 
 
@@ -45,8 +47,13 @@ def system(parts: Parts) -> System:
             "control": parts.control.busy,
         },
         listeners=parts.broadcast.listeners,
-        settings={name: one.model_dump(mode="json") for name, one in parts.settings.items()},
+        settings={name: shown(one.model_dump(mode="json")) for name, one in parts.settings.items()},
     )
+
+
+def shown(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without the name and password that an address may hold (`https://name:password@host`)."""
+    return {key: _LOGIN.sub(r"\1…@", value) if isinstance(value, str) else value for key, value in settings.items()}
 
 
 def _packages() -> dict[str, str]:

@@ -34,7 +34,7 @@ from tastemaker.serve.batcher import Batcher
 from tastemaker.serve.door import behind
 from tastemaker.serve.http import HttpSettings
 from tastemaker.serve.monitor import Monitor
-from tastemaker.serve.registry import Registry
+from tastemaker.serve.registry import Registry, beside
 from tastemaker.serve.runner import JobSettings, Runner
 from tastemaker.serve.service import Service
 from tastemaker.serve.settings import GateSettings, ServeSettings
@@ -71,6 +71,8 @@ class Plan:
     """open to the network without a key"""
     models: Path | None = None
     """folder of versions"""
+    runs: Path | None = None
+    """folder of a ledger of runs to show; None: `$TASTEMAKER_RUNS`, else `runs` beside the store, where there is a ledger"""
     threads: int | None = None
     """of the model; None: all cores but one"""
     access_log: bool = True
@@ -91,6 +93,13 @@ class Started:
     """name and version; None: only lists for everybody"""
     item: str | None
     """an id that there is, for an example"""
+
+
+def _runs(plan: Plan) -> Path | None:
+    """The folder of the ledger whose runs are shown; None: there is none."""
+    told = os.environ.get("TASTEMAKER_RUNS")
+    places = [Path(told)] if told else [beside(plan.store).with_name("runs")]
+    return plan.runs or next((one for one in places if (one / "ledger.db").is_file()), None)
 
 
 def serve(plan: Plan, on_address: Callable[[str, bool], None], on_ready: Callable[[Started], None]) -> None:
@@ -140,6 +149,7 @@ def serve(plan: Plan, on_address: Callable[[str, bool], None], on_ready: Callabl
             monitor=Monitor(slow_ms=plan.slow_ms) if plan.access_log else Monitor(slow_ms=plan.slow_ms, log=None),
             settings=sections["http"].model_copy(update={"local_only": local and sections["http"].local_only}),
             spans=Spans() if plan.telemetry else None,
+            runs=_runs(plan),
         )
         server = uvicorn.Server(_config(application))
         application.state.broadcast.closing = lambda: server.should_exit

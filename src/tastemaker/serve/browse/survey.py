@@ -23,6 +23,8 @@ from tastemaker.serve.view import View
 
 EVER = float(WINDOWS[-1])
 _PATIENCE_SECONDS = 10.0
+_SOON_SECONDS = 1.0
+"""After so long one is taken anew for which the store did not answer in time."""
 _REST = 20
 """A survey is taken anew no sooner than so many times as long as it took."""
 _HELD = 6
@@ -133,7 +135,8 @@ class Surveys:
                 mine = [one for one in self._held if one.base == view.base]
                 return mine[-1] if mine else self._take(view)
         newest = mine[-1]
-        if time.monotonic() - newest.taken > max(_PATIENCE_SECONDS, _REST * newest.seconds):
+        patience = max(_PATIENCE_SECONDS, _REST * newest.seconds) if newest.fresh else _SOON_SECONDS
+        if time.monotonic() - newest.taken > patience:
             self._begin(view)
         return newest
 

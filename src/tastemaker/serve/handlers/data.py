@@ -16,7 +16,7 @@ from tastemaker.wire.bodies import JobReply
 from tastemaker.wire.data import Drift, Intake, Quality, Refused
 
 _NEWEST = 200_000
-_HOURS = 7 * 24
+_HOURS, _HOUR = 7 * 24, 3_600_000_000
 
 
 async def describe(call: Call) -> JobReply:
@@ -54,7 +54,9 @@ def _intake(parts: Parts) -> Intake:
     store = parts.store
     last = store.last_sequence()
     rows = store.volumes(max(0, last - _NEWEST))
-    hours = sorted({hour for hour, _, _ in rows})[-_HOURS:]
+    newest = max((hour for hour, _, _ in rows), default=-_HOUR)
+    oldest = max(min((hour for hour, _, _ in rows), default=0), newest - (_HOURS - 1) * _HOUR)
+    hours = list(range(oldest, newest + 1, _HOUR))
     places = {hour: place for place, hour in enumerate(hours)}
     kinds: dict[str, list[int]] = defaultdict(lambda: [0] * len(hours))
     for hour, kind, count in rows:

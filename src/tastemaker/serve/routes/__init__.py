@@ -12,6 +12,7 @@ from tastemaker.serve.routes.events import EVENTS
 from tastemaker.serve.routes.models import MODELS
 from tastemaker.serve.routes.overview import OVERVIEW
 from tastemaker.serve.routes.recommendations import RECOMMENDATIONS
+from tastemaker.serve.routes.runs import RUNS
 from tastemaker.serve.routes.scenarios import SCENARIOS
 from tastemaker.serve.routes.system import SYSTEM
 
@@ -21,6 +22,7 @@ ROUTES: tuple[Route, ...] = (
     *CATALOGUE,
     *SCENARIOS,
     *MODELS,
+    *RUNS,
     *COMPARE,
     *ADMIN,
     *OVERVIEW,

@@ -24,7 +24,8 @@ export function share(value, digits) {
 export function interval(low, high, one = number) {
   if (!known(low) || !known(high)) return NONE;
   const [from, to] = [one(low), one(high)];
-  return from.endsWith(" %") && to.endsWith(" %") ? `${from.slice(0, -2)} – ${to}` : `${from} – ${to}`;
+  const unit = to.match(/ [^\d ]+$/)?.[0] ?? "";
+  return unit && from.endsWith(unit) ? `${from.slice(0, -unit.length)} – ${to}` : `${from} – ${to}`;
 }
 
 /** Milliseconds → "6.1 ms", "1.2 s". */

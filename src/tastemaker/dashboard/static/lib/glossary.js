@@ -10,6 +10,7 @@ export const GLOSSARY = {
   p99: "99 of 100 requests were answered faster than this.",
   gate: "Before a version is put into use it is asked about what users did last, beside popularity, item neighbours and the version in use; one that is worse is refused.",
   ndcg: "Between 0 and 1: how near the top of the list of ten the thing stands that the user really took next. 1 would be first for everybody.",
+  holm: "The chance of a difference this large if there were none, corrected (Holm) for how many were set against the same one. Below .05 it counts as significant.",
   drift: "Steady: no more than chance alone makes of samples of this size. Watch: more than that. Drifted: much more; train again or look at the feed.",
   duplicates: "Events whose event_id had come before: sent twice, they have one effect.",
   "item events": "What users did with the item, within the window. A user adds at most three of a type, so nobody alone makes a bestseller.",

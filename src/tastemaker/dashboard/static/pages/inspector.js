@@ -34,10 +34,10 @@ function Case({ user, params }) {
     setParams({ item });
     setAsked((count) => count + 1);
   };
-  return html`<div class="split">
+  return html`<${Options} params=${params} />
+  <${Columns} request=${request} versions=${versionsOf(params.versions)} onWhy=${why} />
+  <div class="split">
     <div class="stack">
-      <${Options} params=${params} />
-      <${Columns} request=${request} versions=${versionsOf(params.versions)} onWhy=${why} />
       <${Why} user=${user} item=${params.item} request=${request} asked=${asked} onPick=${(item) => setParams({ item })} />
       <${WhatIf} user=${user} edit=${params.edit} request=${request} onWhy=${why} />
     </div>

@@ -16,7 +16,7 @@ export function Intake({ code }) {
       <${Stat} label="Duplicates" term="duplicates" value=${number(data.duplicates)} note="had no effect" />
       <${Stat} label="Rejected" value=${number(data.rejected)} note="kept below, with the reason" />
     </div>
-    <${Card} title="Intake" note=${`The newest ${plural(data.counted, "event")} by the hour they happened, at most the last week of them.`}>
+    <${Card} title="Intake" note=${`The newest ${plural(data.counted, "event")} by the hour they happened: the week before the last of them.`}>
       ${data.counted === 0
         ? html`<${Empty} title="No event has come in yet"><p>Import some with <code>tastemaker store import</code>, or send them to <code>POST /v1/events</code>.</p><//>`
         : html`<${Chart} x=${x} time series=${series} unit="events / h" caption="Events by hour and kind" />`}

@@ -45,7 +45,7 @@ export function Columns({ request, versions, onWhy }) {
   const lists = columns.filter(({ answer }) => answer).map(({ answer }) => new Set(answer.items.map(({ item_id }) => item_id)));
   const places = (item) => {
     const on = lists.filter((list) => list.has(item.item_id)).length;
-    return lists.length > 1 ? `on ${on} of ${lists.length} lists` : null;
+    return on > 1 ? (on === lists.length ? "on all lists" : `on ${on} of ${lists.length} lists`) : null;
   };
   const actions = html`
     ${!fixed && others.length < MOST - 1 && free.length > 0 && html`<${Select} label="Add a version" value="" options=${[["", "Add a version…"], ...free.map((one) => [named(one), `${one.name} ${one.version} (${one.state})`])]} onChange=${add} />`}

@@ -2,6 +2,7 @@
 //
 //   0-41,43,+view:85123A,42:purchase      events 0 to 41, 43; a view of 85123A; event 42 as a purchase. 0 is the oldest.
 
+const KIND = /^[A-Za-z][\w.-]{0,63}$/; // what the service takes for a kind of event
 const escaped = (text) => encodeURIComponent(text).replaceAll(":", "%3A");
 
 /** The text of rows {at, item_id, type}: `at` is the place of the event they come from, null of what was added. Null where nothing changed. */
@@ -24,12 +25,13 @@ export function written(rows, events) {
 
 /** The rows of a text over the events, oldest first; what makes no sense is left out. */
 export function read(text, events) {
-  const own = (at, type) => (events[at] ? [{ at, item_id: events[at].item_id, type: type ?? events[at].type }] : []);
+  const own = (at, type = events[at]?.type) => (events[at] && KIND.test(type) ? [{ at, item_id: events[at].item_id, type }] : []);
+  const added = (item_id, type) => (KIND.test(type) ? [{ at: null, item_id, type }] : []);
   if (!text) return events.flatMap((_, at) => own(at));
   return text.split(",").flatMap((part) => {
     try {
       let found = part.match(/^\+([^:]+):(.+)$/);
-      if (found) return [{ at: null, item_id: decodeURIComponent(found[2]), type: decodeURIComponent(found[1]) }];
+      if (found) return added(decodeURIComponent(found[2]), decodeURIComponent(found[1]));
       found = part.match(/^(\d+):(.+)$/);
       if (found) return own(Number(found[1]), decodeURIComponent(found[2]));
       found = part.match(/^(\d+)(?:-(\d+))?$/);
