@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tastemaker.serve.outcomes import Outcomes, Share
+from tastemaker.serve.outcomes import Outcomes, Reach, Share, Tally
 from tastemaker.store.base import Event, Shown, Store
 from tastemaker.store.sql import SqlStore
 
-DAY = 86_400_000_000
+DAY, HOUR = 86_400_000_000, 3_600_000_000
 KINDS = ["view", "click", "purchase", "dislike", "impression"]
 
 
@@ -70,8 +71,8 @@ def test_the_counts_are_those_of_the_definition(
             assert counted.total(scenario="home").answers == 5 and counted.total(scenario="").answers == 0
         for item in "ab":
             reach = outcomes.reach(item)
-            clicks = sum(one == item and kind not in ("dislike", "impression") for _, kind, one in events)
-            assert (reach.shown, reach.clicked) == (5, clicks)
+            clicks = {n for n, kind, one in events if one == item and kind not in ("dislike", "impression")}
+            assert (reach.shown, reach.clicked) == (5, len(clicks))
 
 
 def test_an_item_never_shown_has_no_reach(store: Store) -> None:
@@ -79,6 +80,19 @@ def test_an_item_never_shown_has_no_reach(store: Store) -> None:
     outcomes = counting(store)
     assert outcomes.reach("c").shown == 0
     assert outcomes.shown() == {"a": 1, "b": 1} and outcomes.coverage("abc") == 2
+
+
+def test_codes_are_marked_as_items_are_shown_and_come_to_be_known(store: Store) -> None:
+    outcomes, codes = counting(store), {"a": 2, "b": 3}
+    assert outcomes.shown_in(1, codes, 4).tolist() == [False] * 4
+    given_to(store, 1, items=("a", "late"))
+    outcomes.refresh()
+    assert outcomes.shown_in(1, codes, 4).tolist() == [False, False, True, False]
+    codes["late"] = 4
+    assert outcomes.shown_in(1, codes, 4).tolist() == [False, False, True, False]
+    assert outcomes.shown_in(1, codes, 5).tolist() == [False, False, True, False, True]
+    assert outcomes.shown_in(1, codes, 4).tolist() == [False, False, True, False]
+    assert outcomes.shown_in(2, {"late": 2}, 3).tolist() == [False, False, True]
 
 
 def test_of_many_answers_the_newest_are_counted(store: Store) -> None:
@@ -89,11 +103,75 @@ def test_of_many_answers_the_newest_are_counted(store: Store) -> None:
     assert counted.since == 10 * DAY + 20
 
 
-def test_the_window_counts_whole_days(store: Store) -> None:
+def test_the_window_counts_whole_hours(store: Store) -> None:
     given_to(store, 1, day=5)
     given_to(store, 2, day=10)
     counted = counting(store).counted()
-    assert counted.total(since=6 * DAY).answers == 1 and counted.total(since=5 * DAY + 7).answers == 2
+    assert counted.total(since=5 * DAY + HOUR).answers == 1 and counted.total(since=5 * DAY + HOUR - 1).answers == 2
+
+
+def test_a_begin_in_several_rounds_forgets_no_event(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tastemaker.serve.outcomes._ROUND", 4)
+    monkeypatch.setattr("tastemaker.serve.outcomes._EARLY", 3)
+    store.add_events([event(given_to(store, number), "click") for number in range(30)])
+    outcomes = Outcomes(store, lambda: 12 * DAY, {"purchase"})
+    assert outcomes.refresh() and outcomes.counted().at == 0
+    while outcomes.refresh():
+        pass
+    total = outcomes.counted().total()
+    assert (total.answers, total.clicked, outcomes.counted().at) == (30, 30, 12 * DAY)
+
+
+def test_events_that_point_at_nothing_take_no_room(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tastemaker.serve.outcomes._EARLY", 20)
+    store.add_events([event("nowhere", "click", f"item {number}") for number in range(500)])
+    store.add_events([event(f"none {number}", "click") for number in range(50)])
+    early = counting(store)._early
+    assert (len(early), max(map(len, early.values()))) == (20, 1)
+    store.add_events([event("nowhere", "click", f"item {number}") for number in range(500)])
+    assert max(map(len, counting(store)._early.values())) == 100
+
+
+def test_an_answer_that_gets_the_sequence_of_an_erased_one_is_counted(store: Store) -> None:
+    for number in range(5):
+        given_to(store, number)
+    outcomes = counting(store)
+    store.erase_user("u4")
+    store.erase_user("u3")
+    for number in range(5, 9):  # the first two are given the sequences that were freed
+        store.add_events([event(given_to(store, number), "click")])
+        outcomes.refresh()
+        assert (outcomes.counted().total().answers, outcomes.counted().total().clicked) == (number + 1, number - 4)
+    assert not outcomes.refresh() and outcomes.counted().total().answers == 9
+
+
+def test_a_click_counts_for_an_item_only_where_it_was_shown(store: Store) -> None:
+    first, second = given_to(store, 1, items=("a",)), given_to(store, 2, items=("b",))
+    store.add_events([event(first, "click", "b"), event(second, "view", "b"), event(second, "purchase", "b")])
+    outcomes = counting(store)
+    assert (outcomes.reach("b").shown, outcomes.reach("b").clicked) == (1, 1)
+    assert outcomes.counted().total().clicked == 2
+
+
+def test_what_is_written_while_it_is_followed_is_counted_once(store: Store) -> None:
+    outcomes, writing = Outcomes(store, lambda: 12 * DAY, {"purchase"}), threading.Event()
+
+    def write(first: int) -> None:
+        for number in range(first, first + 60):
+            store.add_events([event(given_to(store, number), "purchase")])
+
+    threads = [threading.Thread(target=write, args=(first,)) for first in (0, 100)]
+    follower = threading.Thread(target=lambda: [outcomes.refresh() for _ in iter(writing.is_set, True)])
+    for thread in (*threads, follower):
+        thread.start()
+    for thread in threads:
+        thread.join()
+    writing.set()
+    follower.join()
+    outcomes.refresh()
+    for counted in (outcomes.counted(), counting(store).counted()):
+        assert counted.total() == Tally(120, 120, 120)
+    assert (outcomes.reach("a"), outcomes.reach("b")) == (Reach(120, 120), Reach(120, 0))
 
 
 def test_an_erased_user_leaves_the_counts_and_no_name(store: Store) -> None:

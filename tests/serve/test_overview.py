@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.serve.serving import Server, serving
 
+from tastemaker.serve.jobs import Schedule, schedule
 from tastemaker.serve.overview import series
 from tastemaker.serve.rates import Second
 from tastemaker.store.base import Job
@@ -71,7 +73,11 @@ def test_rejected_events_raise_an_alert(server: Server) -> None:
     server.client.post("/v1/events", json={"events": [*good, *[{"user_id": "u2", "item_id": ""}] * 10]})
     found = seen(server)
     assert codes(found) == {"rejected"} and found["health"] == "warn"
-    assert "10 of 60" in found["alerts"][0]["text"] and found["alerts"][0]["page"] == "data"
+    assert (
+        "10 of 60" in found["alerts"][0]["text"]
+        and "bad_id" in found["alerts"][0]["text"]
+        and found["alerts"][0]["page"] == "data"
+    )
 
 
 def test_lists_for_nobody_raise_an_alert(server: Server) -> None:
@@ -84,6 +90,35 @@ def test_no_model_an_old_one_and_a_failed_training_are_told(server: Server) -> N
     server.service.swap(None)
     server.store.put_job(Job("j1", "train", "failed", 1, 1, 0.0, {"name": "sasrec", "error": "no"}))
     assert codes(server.client.get("/v1/overview").json()) == {"no_model", "training_failed"}
+
+
+def test_trainings_that_nobody_runs_are_told(server: Server) -> None:
+    hour, now = 3_600_000_000, int(time.time() * 1e6)
+    schedule(server.store, "sasrec", Schedule(every_hours=24))
+    server.store.put_job(Job("j1", "train", "done", now - 24 * hour, now, 1.0, {"name": "sasrec"}))
+    assert codes(server.client.get("/v1/overview").json()) == set()
+    server.store.put_job(Job("j2", "train", "done", now - 30 * hour, now, 1.0, {"name": "ease"}))
+    schedule(server.store, "ease", Schedule(every_hours=24))
+    found = server.client.get("/v1/overview").json()
+    assert codes(found) == {"schedule_late"} and "ease is 6 hours late" in found["alerts"][0]["text"]
+    server.store.put_job(Job("j3", "train", "queued", now - hour, now, 0.0, {"name": "ease"}))
+    assert codes(server.client.get("/v1/overview").json()) == {"training_waits"}
+    server.store.put_job(Job("j4", "train", "running", now - hour, now, 0.0, {"name": "sasrec"}))
+    assert codes(server.client.get("/v1/overview").json()) == set()
+
+
+def test_without_the_store_it_tells_what_is_in_memory(server: Server) -> None:
+    server.client.post("/v1/recommendations", json={"user_id": "u2", "limit": 4})
+    server.service.recorder.flush()
+    server.service.refresh()
+    server.store.close()
+    file = Path(server.store.url.removeprefix("sqlite:///"))
+    for one in file.parent.glob(f"{file.name}*"):
+        one.unlink()
+    file.mkdir()
+    found = server.client.get("/v1/overview").json()
+    assert "store_lost" in codes(found) and found["health"] == "bad"
+    assert found["events"] is None and found["click_through"]["of"] == 1 and found["catalogue"]["shown"] == 4
 
 
 def test_the_pulse_is_heard_each_second(server: Server) -> None:

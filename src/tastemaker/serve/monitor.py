@@ -219,6 +219,7 @@ class Monitor:
         self._events.labels("rejected").inc(len(taken.rejected))
         for one in taken.rejected:
             self._rejected.labels(one.code).inc()
+            self.rates.count(f"rejected as {one.code}")
 
     def events_so_far(self) -> dict[str, int]:
         """Events by what became of them, since the start."""

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tastemaker.errors import StoreError
 from tastemaker.serve import rates
+from tastemaker.serve.jobs import ACTIVE, Schedule, schedules
 from tastemaker.serve.outcomes import Counted, Tally
 from tastemaker.serve.outcomes import Share as Counting
 from tastemaker.serve.rates import Second
 from tastemaker.serve.times import to_text
+from tastemaker.store.base import Job
 from tastemaker.wire.control import ModelInUse
 from tastemaker.wire.overview import Alert, Covered, Outcome, Overview, Pulse, Series, Share
 
@@ -20,8 +25,12 @@ if TYPE_CHECKING:
 
 _MINUTE = 60
 _STEP = 10
+_HOUR, _DAY = 3_600_000_000, 86_400_000_000
 _FALLBACK, _DEGRADED, _REJECTED = 0.5, 0.01, 0.05
 """Shares above which something is said."""
+_REJECTED_AS = "rejected as "
+_JOBS = 100
+_WAITING = 600_000_000
 _ENOUGH = 50
 """Of fewer a share says nothing."""
 
@@ -89,7 +98,8 @@ def overview(parts: Parts, days: float) -> Overview:
     age = None if version is None else now - version.created / 1e6
     since = int((now - days * 86_400) * 1e6)
     total = counted.total(since)
-    alerts = list(_alerts(parts, beat, lately, age))
+    kept = _kept(parts)
+    alerts = [*_alerts(parts, beat, lately, age), *_alerts_kept(kept)]
     return Overview(
         health="bad" if any(one.severity == "bad" for one in alerts) else "warn" if alerts else "good",
         alerts=alerts,
@@ -104,21 +114,25 @@ def overview(parts: Parts, days: float) -> Overview:
         by_day=_by_day(counted, since),
         by_model=by_model(counted, since),
         catalogue=_covered(parts),
-        events=parts.store.last_sequence(),
+        events=None if kept is None else kept.events,
     )
 
 
 def by_model(counted: Counted, since: int = 0) -> list[Outcome]:
     """Outcomes by what answered, the most answers first."""
-    sources = sorted({source for day, source, _ in counted.tallies})
-    found = [_outcome(source or "for everybody", counted.total(since, source)) for source in sources]
-    return sorted((one for one in found if one.answers), key=lambda one: (-one.answers, one.name))
+    sources: dict[str, Tally] = {}
+    for (hour, source, _), tally in counted.tallies.items():
+        if hour + _HOUR > since:
+            sources[source] = sources.get(source, Tally()) + tally
+    found = [_outcome(source or "for everybody", tally) for source, tally in sources.items()]
+    return sorted(found, key=lambda one: (-one.answers, one.name))
 
 
 def _by_day(counted: Counted, since: int) -> list[Outcome]:
     days: dict[int, Tally] = {}
-    for (day, _, _), tally in counted.tallies.items():
-        if day + 86_400_000_000 > since:
+    for (hour, _, _), tally in counted.tallies.items():
+        if hour + _HOUR > since:
+            day = hour - hour % _DAY
             days[day] = days.get(day, Tally()) + tally
     return [_outcome(f"{dt.datetime.fromtimestamp(day / 1e6, dt.UTC):%Y-%m-%d}", days[day]) for day in sorted(days)]
 
@@ -140,10 +154,7 @@ def _share(count: int, of: int) -> Share:
 def _covered(parts: Parts) -> Covered:
     view = parts.service.view
     mask = view.open_at(int(time.time() * 1e6))[1]
-    shown = 0
-    for item in parts.service.outcomes.shown():
-        code = view.code(item)
-        shown += code is not None and bool(mask[code])
+    shown = int((parts.service.outcomes.shown_in(view.base, view.codes, view.size) & mask).sum())
     available = int(mask.sum())
     return Covered(items=len(view.stock) - 1, available=available, shown=shown, share=shown / available if available else None)
 
@@ -209,11 +220,12 @@ def _alerts(parts: Parts, beat: Pulse, lately: list[Second], age: float | None) 
             hint="Most users are unknown: do events carry the ids that lists are asked for with?",
             page="data",
         )
-    if beat.p99_ms is not None and counts["lists"] >= _ENOUGH and beat.p99_ms > parts.monitor.slow_ms:
+    (highest,) = rates.percentiles(lately, (0.99,))
+    if highest is not None and counts["lists"] >= _ENOUGH and highest > parts.monitor.slow_ms:
         yield Alert(
             code="slow",
-            severity="warn",
-            text=f"One list in a hundred takes more than {beat.p99_ms:.0f} ms.",
+            severity="bad" if highest > settings.deadline_ms else "warn",
+            text=f"One list in a hundred took more than {highest:.0f} ms in ten minutes.",
             hint=f"Requests above {parts.monitor.slow_ms:g} ms are kept with the time of each stage.",
             page="system",
         )
@@ -221,16 +233,72 @@ def _alerts(parts: Parts, beat: Pulse, lately: list[Second], age: float | None) 
         yield Alert(
             code="rejected",
             severity="warn",
-            text=f"{counts['rejected']} of {events} events were rejected in ten minutes.",
+            text=f"{counts['rejected']} of {events} events were rejected in ten minutes, most as {_reason(counts)}.",
             hint="The rejects say why, each with what was sent.",
             page="data",
         )
-    jobs = parts.store.jobs("train", 1)
-    if jobs and jobs[0].state == "failed":
+
+
+def _reason(counts: Counter[str]) -> str:
+    """The commonest reason why events were rejected."""
+    return max((name for name in counts if name.startswith(_REJECTED_AS)), key=counts.__getitem__).removeprefix(_REJECTED_AS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What the store has to say."""
+
+    events: int
+    jobs: list[Job]
+    """the newest trainings"""
+    schedules: dict[str, Schedule]
+
+
+def _kept(parts: Parts) -> _Kept | None:
+    """None where the store does not answer: what is in memory is told all the same."""
+    try:
+        return _Kept(parts.store.last_sequence(), parts.store.jobs("train", _JOBS), schedules(parts.store))
+    except StoreError:
+        return None
+
+
+def _alerts_kept(kept: _Kept | None) -> Iterator[Alert]:
+    if kept is None:
+        yield Alert(
+            code="store_lost",
+            severity="bad",
+            text="The store does not answer.",
+            hint="Look at the database: is it up, full, or slow? Lists come from memory until then, and events are refused.",
+            page="system",
+        )
+        return
+    now = int(time.time() * 1e6)
+    if any(job.state == "queued" and now - job.created > _WAITING for job in kept.jobs) and not any(
+        job.state == "running" for job in kept.jobs
+    ):
+        yield Alert(
+            code="training_waits",
+            severity="warn",
+            text="A training has waited for more than ten minutes, and none is running.",
+            hint="Trainings are run by a process of their own: is it up?",
+            page="jobs",
+        )
+    for name, when in kept.schedules.items():
+        last = next((job for job in kept.jobs if job.detail.get("name") == name), None)
+        over = 0.0 if last is None or when.every_hours is None else (now - last.created) / _HOUR - when.every_hours
+        if last is not None and last.state not in ACTIVE and over > 1:
+            yield Alert(
+                code="schedule_late",
+                severity="warn",
+                text=f"The training of {name} is {over:.0f} hours late.",
+                hint="Schedules are followed by the process that runs trainings: is it up?",
+                page="jobs",
+            )
+    if kept.jobs and kept.jobs[0].state == "failed":
         yield Alert(
             code="training_failed",
             severity="warn",
-            text=f"The last training, of {jobs[0].detail.get('name')}, failed.",
+            text=f"The last training, of {kept.jobs[0].detail.get('name')}, failed.",
             hint="The job says why.",
             page="jobs",
         )

@@ -125,5 +125,5 @@ class Overview(Reply):
     by_model: list[Outcome]
     """most answers first"""
     catalogue: Covered
-    events: int
-    """sequence of the newest event: how many there were"""
+    events: int | None
+    """sequence of the newest event: how many there were; null where the store does not answer"""
