@@ -22,7 +22,7 @@ from tastemaker.serve import course
 from tastemaker.store.base import ModelVersion
 from tastemaker.store.codec import from_cursor, to_cursor
 from tastemaker.wire.bodies import ModelName
-from tastemaker.wire.runs import CompareReply, Figure, RunReport, RunRow, RunsReply, Segment, Status
+from tastemaker.wire.runs import RunsCompareReply, Figure, RunReport, RunRow, RunsReply, Segment, Status
 
 if TYPE_CHECKING:
     from tastemaker.evaluate.significance import Comparison
@@ -84,7 +84,7 @@ class Runs:
             return _report(row, _result(folder))
         return _report(row, None, metrics)
 
-    def compare(self, run_ids: list[str]) -> CompareReply:
+    def compare(self, run_ids: list[str]) -> RunsCompareReply:
         """Sets runs side by side where they were judged alike, else says why not. Raises RequestError (404, 409, 422)."""
         if len(set(run_ids)) < len(run_ids):
             raise RequestError("a run twice", code="same_run", expected="different runs")
@@ -329,7 +329,7 @@ def _sentences(told: dict[str, Any]) -> list[str]:
 
 
 @lru_cache(maxsize=32)
-def _compared(runs: tuple[tuple[str, Path, int], ...]) -> CompareReply:
+def _compared(runs: tuple[tuple[str, Path, int], ...]) -> RunsCompareReply:
     results = {run_id: _read(folder, changed) for run_id, folder, changed in runs}
     models = {run_id: str(result.report["model"]) for run_id, result in results.items()}
     reasons = _reasons(results)
@@ -354,7 +354,7 @@ def _compared(runs: tuple[tuple[str, Path, int], ...]) -> CompareReply:
             figure = _figure(row.metric, row.name, "model", row.value, low, high, of)
             figure.best = best.get(row.metric) == row.name
             figures.append(figure)
-    return CompareReply(
+    return RunsCompareReply(
         comparable=comparison is not None,
         reasons=reasons,
         reference=reference,

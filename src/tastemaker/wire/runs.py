@@ -118,13 +118,13 @@ class RunReport(RunRow):
     peak_memory_mb: float | None
 
 
-class CompareBody(Body):
+class RunsCompareBody(Body):
     """Runs to set side by side; the first is the reference."""
 
     run_ids: Annotated[list[RunId], Meta(min_length=2, max_length=6)]
 
 
-class CompareReply(Reply):
+class RunsCompareReply(Reply):
     """Runs side by side, if they can be."""
 
     comparable: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tastemaker.serve.call import Call
 from tastemaker.serve.runs import Runs
-from tastemaker.wire.runs import CompareReply, RunReport, RunsReply
+from tastemaker.wire.runs import RunsCompareReply, RunReport, RunsReply
 
 
 def _runs(call: Call) -> Runs:
@@ -22,6 +22,6 @@ async def report(call: Call) -> RunReport:
     return await call.parts.reads.run_long(_runs(call).report, call.ids["run_id"])
 
 
-async def compare(call: Call) -> CompareReply:
+async def compare(call: Call) -> RunsCompareReply:
     """Paired tests, one comparison at a time."""
     return await call.parts.control.run_long(_runs(call).compare, call.body.run_ids)
