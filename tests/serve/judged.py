@@ -13,7 +13,9 @@ from tastemaker.experiment.run import train_run
 def runs(folder: Path) -> list[RunResult]:
     """Item neighbours and EASE on the same question, then popularity on another; with a ledger in the folder."""
     folder.mkdir(parents=True)
-    rows = [f"u{u},i{(u * 5 + step) % 12},{1_700_000_000 + u * 50 + step * 3600}" for u in range(40) for step in range(4 + u % 4)]
+    rows = [
+        f"u{u},i{(u * 5 + step) % 12},{1_700_000_000 + u * 50 + step * 3600}" for u in range(40) for step in range(4 + u % 4)
+    ]
     (folder / "events.csv").write_text("\n".join(["user,item,time", *rows]) + "\n")
     base = {
         "data": {"events": "events.csv"},

@@ -67,7 +67,13 @@ class Server:
 
 @contextmanager
 def serving(
-    folder: Path, *, keys: Callable[[Store], Any] | None = None, model: bool = True, runs: Path | None = None, slow_ms: float = 250.0, **settings: Any
+    folder: Path,
+    *,
+    keys: Callable[[Store], Any] | None = None,
+    model: bool = True,
+    runs: Path | None = None,
+    slow_ms: float = 250.0,
+    **settings: Any,
 ) -> Iterator[Server]:
     """A server over a town, with the model in use; `keys` may add some before it starts."""
     with towns.town(folder / "town.db") as store, Service(store) as service:

@@ -151,6 +151,18 @@ def test_events_stand_in_the_place_of_the_history(service: Service, registry: Re
     assert shown(own.answer) != shown(told.columns[1].answer)
 
 
+def test_the_newest_events_as_a_session_are_the_history_that_is_read(store: Store, registry: Registry) -> None:
+    settings = ServeSettings(history_length=4, popular_refresh_seconds=1e-6, deadline_ms=60_000, store_budget_ms=30_000)
+    with Service(store, settings=settings, follow=False) as service:
+        use(service, registry, GOOD)
+        for column, key in ((asked(service, registry, one, user_id="u2").columns[0], one) for one in (GOOD, WEAK)):
+            met = [one.item_id for one in store.histories(["u2"], 100)[0]]
+            assert column.reads == 6 < len(met)
+            events, older = [SessionEvent(one) for one in met[-6:]], met[:-6]
+            told = asked(service, registry, key, events=events, exclude_item_ids=older).columns[0]
+            assert ids(told.answer) == ids(column.answer)
+
+
 def test_few_are_held_the_least_used_go_and_idle_ones_are_released(service: Service, registry: Registry) -> None:
     service.beside.capacity = 2
     asked(service, registry, WEAK, SHUFFLED, user_id="u2")
@@ -202,7 +214,7 @@ def test_a_version_that_changed_meanwhile_is_not_taken_for_the_one_in_use(servic
     body = CompareBody(Recommend(user_id="u2"), [VersionName(*GOOD)])
     keys = wanted(body, service.view, 2)
     use(service, registry, WEAK)
-    (column,) = compare(body, keys, {}, service._desk, service.view).columns
+    (column,) = compare(body, keys, {}, service._desk, service.view, 200).columns
     assert column.problem is not None and column.problem.code == "version_changed"
 
 

@@ -61,7 +61,11 @@ def test_runs_are_paged_newest_first_with_the_versions_among_them(server: Server
 
 
 def test_runs_are_filtered(server: Server, results: list[RunResult]) -> None:
-    assert {one["run_id"] for one in asked(server, "/v1/runs", model="item_knn")["runs"]} == {results[0].id, results[2].id, "bare@1"}
+    assert {one["run_id"] for one in asked(server, "/v1/runs", model="item_knn")["runs"]} == {
+        results[0].id,
+        results[2].id,
+        "bare@1",
+    }
     assert [one["run_id"] for one in asked(server, "/v1/runs", tuning="search")["runs"]] == ["failed-run"]
     assert [one["error"] for one in asked(server, "/v1/runs", status="removed")["runs"]] == ["out of memory"]
 
@@ -72,7 +76,9 @@ def test_a_report_is_that_of_the_file(server: Server, results: list[RunResult]) 
     assert found["versions"] == [{"name": "ease", "version": 1}] and found["data"] == told["data"]["fingerprint"]
     for metric, value in told["test"]["metrics"].items():
         mine, rival = (one for one in found["figures"] if one["metric"] == metric)
-        assert (mine["name"], mine["value"]) == ("ease", value) and [mine["low"], mine["high"]] == told["test"]["intervals"][metric]
+        assert (mine["name"], mine["value"]) == ("ease", value) and [mine["low"], mine["high"]] == told["test"]["intervals"][
+            metric
+        ]
         tested = told["comparison"]["metrics"][metric]["popularity (baseline)"]
         assert (rival["name"], rival["p"], rival["verdict"]) == ("popularity", tested["p_holm"], tested["verdict"] or "same")
         assert rival["difference"] == tested["difference"]
@@ -99,7 +105,10 @@ def test_runs_judged_alike_are_paired_as_the_command_does(server: Server, result
     for metric in {one["metric"] for one in found["figures"]}:
         first, second = (one for one in found["figures"] if one["metric"] == metric)
         apart = second["verdict"] != "same"
-        assert (first["best"], second["best"]) == (apart and second["verdict"] == "worse", apart and second["verdict"] == "better")
+        assert (first["best"], second["best"]) == (
+            apart and second["verdict"] == "worse",
+            apart and second["verdict"] == "better",
+        )
     assert found["settings"]["model.name"] == {ids[0]: "item_knn", ids[1]: "ease"} and "split.kind" not in found["settings"]
 
 

@@ -68,7 +68,9 @@ def asked(line: str) -> tuple[str, str, dict[str, str], str | None]:
 
 def test_every_line_works_and_every_route_has_one(server: Server) -> None:
     table, used = Table(ROUTES), set()
-    names = dict(zip(("$RUN", "$OTHER"), (one["run_id"] for one in server.client.get("/v1/runs").json()["runs"][-2:]), strict=True))
+    names = dict(
+        zip(("$RUN", "$OTHER"), (one["run_id"] for one in server.client.get("/v1/runs").json()["runs"][-2:]), strict=True)
+    )
     for line in LINES:
         for name, value in names.items():
             line = line.replace(name, value)

@@ -134,3 +134,17 @@ def test_profiles_of_many_users_come_in_one_question(store):
     store.add_events([Event("c", "i", NOW)])
     assert store.profiles(["b", "never", "a", "c", "b"]) == [{"city": "Rome"}, {}, {"age": 3}, {}, {"city": "Rome"}]
     assert store.profiles([]) == [] and store.profiles([f"u{n}" for n in range(3000)])[2999] == {}
+
+
+def test_users_by_the_beginning_of_their_ids_page_by_page(store):
+    names = ["a", "ab", "abc", "ab\U0010ffff", "ab%", "aB", "ac", "b", "é", "éa"]
+    store.put_users([User(name, {}) for name in names])
+    for prefix in ("a", "ab", "ab%", "é", "ab\U0010ffff", "z", "_", None):
+        found, cursor = [], None
+        while True:
+            page = store.users(cursor, 2, prefix)
+            found += [user.user_id for user in page.rows]
+            if (cursor := page.next) is None:
+                break
+        expected = sorted((name for name in names if name.startswith(prefix or "")), key=str.encode)
+        assert found == expected, prefix

@@ -52,7 +52,7 @@ class Images:
                 return None
             with whole.open("rb") as file:
                 media = media_of(file.read(16))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
             return None
         return None if media is None else (whole, media)
 

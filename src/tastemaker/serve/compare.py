@@ -8,6 +8,7 @@ from tastemaker.errors import RequestError
 from tastemaker.serve.asks import Ask
 from tastemaker.serve.beside import Bench, Key
 from tastemaker.serve.desk import Desk
+from tastemaker.serve.histories import asked_for
 from tastemaker.serve.problems import problem
 from tastemaker.serve.view import View
 from tastemaker.wire.bodies import Answer, ModelName, Recommend, RecommendSession
@@ -39,16 +40,23 @@ def wanted(body: CompareBody, view: View, capacity: int) -> list[Key | None]:
 
 
 def compare(
-    body: CompareBody, keys: Sequence[Key | None], others: Mapping[Key, Bench | Exception], desk: Desk, view: View
+    body: CompareBody, keys: Sequence[Key | None], others: Mapping[Key, Bench | Exception], desk: Desk, view: View, length: int
 ) -> ComparedReply:
-    """What each version answers; `desk` and `view` are those in use, `others` what may be asked besides."""
+    """What each version answers; `desk` and `view` are those in use, `others` what may be asked besides.
+
+    `length` is what is read of a history where a model names no length of its own.
+    """
     request, current, columns = _request(body), key_of(view), []
     for key in keys:
         model = None if key is None else ModelName(*key)
-        column = Compared(model=model, in_use=key == current, answer=None, problem=None, loaded_ms=None, overlap=None, moves=[])
+        column = Compared(
+            model=model, in_use=key == current, answer=None, problem=None, loaded_ms=None, reads=None, overlap=None, moves=[]
+        )
         asked: Desk | Bench | Exception = desk if column.in_use else others.get(key, _CHANGED) if key is not None else _CHANGED
         if isinstance(asked, Bench):
-            column.loaded_ms, asked = asked.loaded_ms, asked.desk
+            column.loaded_ms, column.reads, asked = asked.loaded_ms, asked_for(asked.live.view, length), asked.desk
+        elif isinstance(asked, Desk):
+            column.reads = asked_for(view, length)
         found = asked if isinstance(asked, Exception) else asked.answer([Ask(request, record=False)])[0]
         if isinstance(found, Answer):
             found.recommendation_id = found.next_cursor = None

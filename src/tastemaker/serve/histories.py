@@ -35,7 +35,7 @@ def read(rows: Sequence[Row], view: View, store: Store, guard: Guard, *, length:
     for row in asking:
         if row.seen_rule is not None and row.user is not None:
             by_rule.setdefault(_rule(row.seen_rule), {})[row.user] = None
-    limit = int(_MARGIN * reads(view, length)) + 1
+    limit = asked_for(view, length)
     with_profiles = view.stages is not None and reads_users(view.stages)
 
     def question() -> tuple[list[list[Done]], list[list[set[str]]], list[Mapping[str, Any]]]:
@@ -71,6 +71,11 @@ def read(rows: Sequence[Row], view: View, store: Store, guard: Guard, *, length:
                 if (code := codes.get(item)) is not None and code < size
             }
             row.banned |= row.seen
+
+
+def asked_for(view: View, length: int) -> int:
+    """The newest events of a user that the store is asked for."""
+    return int(_MARGIN * reads(view, length)) + 1
 
 
 def reads(view: View, length: int) -> int:

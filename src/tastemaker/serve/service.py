@@ -327,7 +327,7 @@ class Service(Keeper):
 
     def compare(self, body: CompareBody, keys: Sequence[Key | None], others: Mapping[Key, Bench | Exception]) -> ComparedReply:
         """What several versions answer to one request; `others` are those that `beside` gave. Nothing is kept."""
-        return compare(body, keys, others, self._desk, self._live.view)
+        return compare(body, keys, others, self._desk, self._live.view, self.settings.history_length)
 
     # scenarios
     def check_rules(self, rules: Rules) -> Checked:

@@ -40,6 +40,8 @@ class Compared(Reply):
     problem: Problem | None
     loaded_ms: float | None
     """what loading it took, the last time; null of the version in use"""
+    reads: int | None
+    """newest events of a user's history that the list may stand on; older ones count as seen alone"""
     overlap: float | None
     """items that are on this list and on the first one, as a share of the longer of the two; null where either is missing or both are empty"""
     moves: list[int | None]

@@ -107,6 +107,8 @@ class RunReport(RunRow):
     segments: list[Segment]
     beyond: dict[str, dict[str, float | None]]
     """name -> what its lists do beside being right: coverage, novelty…"""
+    figures_of: dict[str, str]
+    """version (sasrec/3) -> the name whose figures are its own: a baseline of a run may have become a version too"""
     baselines: dict[str, dict[str, Any]]
     """the settings of each, chosen on validation"""
     settings: dict[str, Any]
@@ -118,13 +120,21 @@ class RunReport(RunRow):
     peak_memory_mb: float | None
 
 
+<<<<<<< HEAD
 class RunsCompareBody(Body):
+=======
+class RunsBody(Body):
+>>>>>>> main
     """Runs to set side by side; the first is the reference."""
 
     run_ids: Annotated[list[RunId], Meta(min_length=2, max_length=6)]
 
 
+<<<<<<< HEAD
 class RunsCompareReply(Reply):
+=======
+class RunsCompared(Reply):
+>>>>>>> main
     """Runs side by side, if they can be."""
 
     comparable: bool

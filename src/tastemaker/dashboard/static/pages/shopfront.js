@@ -4,7 +4,7 @@ import { useLoad, useSettled } from "../lib/data.js";
 import { isVisitor, newVisitor } from "../lib/events.js";
 import { html, useEffect, useState } from "../lib/html.js";
 import { setParams } from "../lib/route.js";
-import { Button, Card, Empty, Field, Input, Note, Page, Problem, Select, Toggle, UserSearch } from "../ui/index.js";
+import { Button, Card, Empty, Field, Input, Loading, Note, Page, Problem, Select, Toggle, UserSearch } from "../ui/index.js";
 import { Onboarding } from "./shopfront/onboarding.js";
 import { useShelves } from "./shopfront/shelves.js";
 import { Shelf } from "./shopfront/shelf.js";
@@ -14,10 +14,12 @@ export default function Shopfront({ params }) {
   const user = params.user ?? "";
   const choose = (id) => setParams({ user: id }, { step: true });
   const surprise = async () => {
-    // a place in the alphabet of ids, and the first user from there on
-    const first = await api.get("/v1/users", { limit: 200 });
-    if (!first.users.length) throw new Error("no user is known yet");
-    choose(first.users[Math.floor(Math.random() * first.users.length)].user_id);
+    // of an item many met, somebody who met it: any part of the users may come up, however many there are
+    const { items } = await api.get("/v1/popular", { limit: 50 });
+    const some = items[Math.floor(Math.random() * items.length)];
+    const { events } = some ? await api.get("/v1/events", { item_id: some.item_id, limit: 100 }) : { events: [] };
+    if (!events.length) throw new Error("no user is known yet");
+    choose(events[Math.floor(Math.random() * events.length)].user_id);
   };
   useEffect(() => {
     if (!user) surprise().catch(() => choose(newVisitor()));
@@ -39,6 +41,7 @@ function Shop({ user, params }) {
       <${Options} params=${params} options=${options} />
       <div role="status" aria-live="polite">${change && html`<${Note} tone=${change.fresh ? "good" : "info"}>${change.words}<//>`}</div>
       ${error && html`<${Problem} error=${error} retry=${reload} />`}
+      ${shelves.length === 0 && !error && html`<${Card} label="Shelves"><${Loading} rows=${8} /><//>`}
       ${visitor && html`<${Onboarding} user=${user} onAnswer=${reload} />`}
       ${shelves.map((shelf) => html`<${Shelf} key=${shelf.id} shelf=${shelf} onDeed=${act} />`)}
       ${shelves.length > 0 && shelves.every((shelf) => shelf.ready && !shelf.items.length) && html`<${Card}><${Empty} title="There is nothing to show"><p>The catalogue has no items that may be recommended, or the filter leaves none.</p><//><//>`}

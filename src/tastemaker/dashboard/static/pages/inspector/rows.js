@@ -23,8 +23,8 @@ export function Rows({ items, moves, fresh, lit, onLit, note, onWhy, label }) {
           class=${lit === item.item_id ? "lit" : undefined}
           onMouseEnter=${() => onLit?.(item.item_id)}
           onMouseLeave=${() => onLit?.(null)}
-          onFocusIn=${() => onLit?.(item.item_id)}
-          onFocusOut=${() => onLit?.(null)}
+          onFocusCapture=${() => onLit?.(item.item_id)}
+          onBlurCapture=${() => onLit?.(null)}
         >
           <span class="number quiet">${item.rank}</span>
           <span class="grow wrap">

@@ -13,11 +13,13 @@ const MOST = 1000;
 const SHOWN = 15;
 const KINDS = ["view", "cart", "purchase", "like", "dislike"];
 
-/** The question for a history, oldest first: what was disliked is no history, but does not come again. */
-export function sessionOf(rows, { user_id, ...request }) {
-  const disliked = rows.filter(({ type }) => type === "dislike").map(({ item_id }) => item_id);
-  const events = rows.filter(({ type }) => type !== "dislike" && type !== "unknown").map(({ item_id, type }) => ({ item_id, type }));
-  return { ...request, ...(disliked.length ? { exclude_item_ids: [...new Set(disliked)] } : {}), events };
+/** The question for a history, oldest first, of which the model `reads` the newest; what was disliked, and what is older, is only not shown again. */
+export function sessionOf(rows, { user_id, ...request }, reads) {
+  const met = rows.filter(({ type }) => type !== "dislike" && type !== "unknown");
+  const events = met.slice(-reads).map(({ item_id, type }) => ({ item_id, type }));
+  const older = [...rows.filter(({ type }) => type === "dislike"), ...met.slice(0, -reads)].map(({ item_id }) => item_id);
+  const hidden = request.exclude_seen === false ? [] : [...new Set(older)];
+  return { ...request, ...(hidden.length ? { exclude_item_ids: hidden } : {}), events };
 }
 
 export function WhatIf({ user, edit, request, onWhy }) {
@@ -40,14 +42,16 @@ function Both({ events, cut, edit, request, onWhy }) {
   const rows = read(edit, events);
   const changed = Boolean(edit) && written(rows, events) !== null;
   const change = (next) => setParams({ edit: written(next, events) });
-  const session = sessionOf(rows, request);
   const real = useAsk("/v1/compare", { request });
-  const other = useAsk("/v1/sessions/recommendations", changed ? session : null);
+  const reads = real.data?.columns[0].reads;
+  const session = sessionOf(rows, request, reads ?? MOST);
+  const other = useAsk("/v1/sessions/recommendations", changed && reads ? session : null);
   const [lit, setLit] = useState(null);
   const before = real.data?.columns[0].answer;
   const problem = real.error ?? real.data?.columns[0].problem;
   return html`<div class="stack">
-    ${cut && html`<${Note}>Only the newest ${MOST} events are here: older ones are left out of the edited history.<//>`}
+    ${cut && html`<${Note}>Only the newest ${MOST} events are here. What was met before them may come again on the edited list, though not on the real one.<//>`}
+    ${reads < rows.length && html`<p class="small quiet">Lists stand on the newest ${reads} events; older ones are only not shown again.</p>`}
     <${History} rows=${rows} events=${events} changed=${changed} onChange=${change} />
     <div class="grid fit" style=${{ "--least": "250px" }}>
       <section class="stack tight" aria-label="As it is" data-part="real">

@@ -43,7 +43,7 @@ function Deeds({ item, answer, onDeed }) {
   const why = may("events:write") ? null : "This key may not send events: it lacks the scope events:write";
   const button = (type, icon, label) =>
     html`<${Button} small why=${why} label=${`${label}: ${title(item).slice(0, 80)}`} onClick=${() => onDeed(type, item, answer)}><${Icon} name=${icon} />${label}<//>`;
-  return html`${button("view", "eye", "View")}${button("purchase", "cart", "Buy")}`;
+  return html`${button("view", "eye", "View")}${button("cart", "plus", "Cart")}${button("purchase", "cart", "Buy")}`;
 }
 
 /** Has the cards glide from where they were, when the list changes. */

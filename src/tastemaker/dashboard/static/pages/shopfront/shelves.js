@@ -58,9 +58,9 @@ async function allShelves(user, events, { filter, seen, diversity, scenario }) {
   const all = await Promise.all([
     post("/v1/recommendations", request),
     ...last.map((id) => get(`/v1/items/${encodeURIComponent(id)}/similar`, more).catch(gone)),
-    get("/v1/trending", more),
-    get("/v1/popular", more),
-    get("/v1/latest", more),
+    get("/v1/trending", more).catch(away),
+    get("/v1/popular", more).catch(away),
+    get("/v1/latest", more).catch(away),
   ]);
   const ids = ["recommended", ...last.map((_, place) => `similar-${place}`), "trending", "popular", "latest"];
   const onPage = new Set(seen ? [] : last);
@@ -75,6 +75,12 @@ async function allShelves(user, events, { filter, seen, diversity, scenario }) {
 /** An item of the history that nobody knows any more has nothing like it. */
 function gone(error) {
   if (error.status === 404) return { items: [], warnings: [], status: "ok" };
+  throw error;
+}
+
+/** A shelf beside the first that cannot be had leaves the others where they are. */
+function away(error) {
+  if (error.status === 503 || error.status === 429) return { items: [], warnings: [], status: "ok" };
   throw error;
 }
 
