@@ -22,11 +22,7 @@ from tastemaker.serve import course
 from tastemaker.store.base import ModelVersion
 from tastemaker.store.codec import from_cursor, to_cursor
 from tastemaker.wire.bodies import ModelName
-<<<<<<< HEAD
-from tastemaker.wire.runs import RunsCompareReply, Figure, RunReport, RunRow, RunsReply, Segment, Status
-=======
 from tastemaker.wire.runs import Figure, RunReport, RunRow, RunsCompared, RunsReply, Segment, Status
->>>>>>> main
 
 if TYPE_CHECKING:
     from tastemaker.evaluate.significance import Comparison
@@ -86,11 +82,7 @@ class Runs:
         row, folder, versions = self._find(run_id)
         return _report(row, None if folder is None else _result(folder), versions)
 
-<<<<<<< HEAD
-    def compare(self, run_ids: list[str]) -> RunsCompareReply:
-=======
     def compare(self, run_ids: list[str]) -> RunsCompared:
->>>>>>> main
         """Sets runs side by side where they were judged alike, else says why not. Raises RequestError (404, 409, 422)."""
         if len(set(run_ids)) < len(run_ids):
             raise RequestError("a run twice", code="same_run", expected="different runs")
@@ -341,11 +333,7 @@ def _sentences(told: dict[str, Any]) -> list[str]:
 
 
 @lru_cache(maxsize=32)
-<<<<<<< HEAD
-def _compared(runs: tuple[tuple[str, Path, int], ...]) -> RunsCompareReply:
-=======
 def _compared(runs: tuple[tuple[str, Path, int], ...]) -> RunsCompared:
->>>>>>> main
     results = {run_id: _read(folder, changed) for run_id, folder, changed in runs}
     models = {run_id: str(result.report["model"]) for run_id, result in results.items()}
     reasons = _reasons(results)
@@ -370,11 +358,7 @@ def _compared(runs: tuple[tuple[str, Path, int], ...]) -> RunsCompared:
             figure = _figure(row.metric, row.name, "model", row.value, low, high, of)
             figure.best = best.get(row.metric) == row.name
             figures.append(figure)
-<<<<<<< HEAD
-    return RunsCompareReply(
-=======
     return RunsCompared(
->>>>>>> main
         comparable=comparison is not None,
         reasons=reasons,
         reference=reference,

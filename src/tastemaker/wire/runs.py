@@ -120,21 +120,13 @@ class RunReport(RunRow):
     peak_memory_mb: float | None
 
 
-<<<<<<< HEAD
-class RunsCompareBody(Body):
-=======
 class RunsBody(Body):
->>>>>>> main
     """Runs to set side by side; the first is the reference."""
 
     run_ids: Annotated[list[RunId], Meta(min_length=2, max_length=6)]
 
 
-<<<<<<< HEAD
-class RunsCompareReply(Reply):
-=======
 class RunsCompared(Reply):
->>>>>>> main
     """Runs side by side, if they can be."""
 
     comparable: bool

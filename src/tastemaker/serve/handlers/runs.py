@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from tastemaker.serve.call import Call
 from tastemaker.serve.runs import Runs
-<<<<<<< HEAD
-from tastemaker.wire.runs import RunsCompareReply, RunReport, RunsReply
-=======
 from tastemaker.wire.runs import RunReport, RunsCompared, RunsReply
->>>>>>> main
 
 
 def _runs(call: Call) -> Runs:
@@ -26,10 +22,6 @@ async def report(call: Call) -> RunReport:
     return await call.parts.reads.run_long(_runs(call).report, call.ids["run_id"])
 
 
-<<<<<<< HEAD
-async def compare(call: Call) -> RunsCompareReply:
-=======
 async def compare(call: Call) -> RunsCompared:
->>>>>>> main
     """Paired tests, one comparison at a time."""
     return await call.parts.control.run_long(_runs(call).compare, call.body.run_ids)

@@ -34,13 +34,8 @@ RUNS = (
         "models",
         runs.compare,
         "Runs side by side, if they can be.",
-<<<<<<< HEAD
-        r.RunsCompareReply,
-        body=r.RunsCompareBody,
-=======
         r.RunsCompared,
         body=r.RunsBody,
->>>>>>> main
         problems=(404, 409, 422),
         dashboard=True,
     ),
