@@ -232,7 +232,7 @@ def _report(row: RunRow, result: RunResult | None, versions: list[ModelVersion])
         figures=figures,
         segments=segments,
         beyond={name: side["beyond"] for name, side in sides.items() if side.get("beyond")},
-        figures_of={version: name for version, name in of.items() if name in sides},
+        figures_of={version: name for version, name in of.items() if any(one.name == name for one in figures)},
         baselines={_beside(name, row.model): one.get("settings", {}) for name, one in rivals.items()},
         settings=told.get("settings", {}),
         chosen_by=told.get("protocol", {}).get("chosen_by"),
