@@ -79,10 +79,8 @@ class Runs:
 
     def report(self, run_id: str) -> RunReport:
         """What a run found. Raises RequestError (404) where it is not known."""
-        row, folder, metrics = self._find(run_id)
-        if folder is not None:
-            return _report(row, _result(folder))
-        return _report(row, None, metrics)
+        row, folder, versions = self._find(run_id)
+        return _report(row, None if folder is None else _result(folder), versions)
 
     def compare(self, run_ids: list[str]) -> RunsCompared:
         """Sets runs side by side where they were judged alike, else says why not. Raises RequestError (404, 409, 422)."""
@@ -113,10 +111,12 @@ class Runs:
             return made, None
         for one in self.registry.store.models():
             made.setdefault(_run_id(one), []).append(one)
+        for ones in made.values():  # a baseline of the run may be a version too: the run's own model first
+            ones.sort(key=lambda one: not (course.place(one.path) / course.REPORT).is_file())
         return made, self.registry.current()
 
-    def _find(self, run_id: str) -> tuple[RunRow, Path | None, dict[str, Any]]:
-        """A run's row, the folder of its report, and the metrics of its version's manifest."""
+    def _find(self, run_id: str) -> tuple[RunRow, Path | None, list[ModelVersion]]:
+        """A run's row, the folder of its report, and the versions that came of it."""
         made, current = self._made()
         versions = made.get(run_id, [])
         run = None if self.folder is None else self._ledger().get(run_id)
@@ -125,7 +125,7 @@ class Runs:
         row = _of_version(versions[0], current) if run is None else _of_run(run, versions, current)
         places = [*([] if run is None else [run.folder]), *(course.place(one.path) for one in versions)]
         folder = next((one for one in places if (one / course.REPORT).is_file()), None)
-        return row, folder, dict(versions[0].facts.get("metrics") or {}) if versions else {}
+        return row, folder, versions
 
 
 def _run_id(version: ModelVersion) -> str:
@@ -205,14 +205,17 @@ def _read(folder: Path, changed: int) -> RunResult:  # `changed` is part of the 
         raise RequestError(str(error), code="damaged_report", status=409) from None
 
 
-def _report(row: RunRow, result: RunResult | None, metrics: dict[str, Any] | None = None) -> RunReport:
+def _report(row: RunRow, result: RunResult | None, versions: list[ModelVersion]) -> RunReport:
     told = {} if result is None else result.report
     test, rivals = told.get("test") or {}, told.get("baselines") or {}
     sides = {row.model: test, **{_beside(name, row.model): one["test"] for name, one in rivals.items()}}
     comparison = told.get("comparison") or {}
     figures = _figures(sides, comparison, row.model)
     if result is None:
-        figures = _figures({row.model: {"metrics": _plain(metrics or {})}}, {}, row.model)
+        metrics = _plain(versions[0].facts.get("metrics") or {}) if versions else {}
+        figures = _figures({row.model: {"metrics": metrics}}, {}, row.model)
+    models = {f"{one.name}/{one.version}": str(one.facts.get("model") or one.name) for one in versions}
+    of = {version: model if model == row.model else _beside(model, row.model) for version, model in models.items()}
     segments = [
         *_segments(sides, row.model),
         *(_part(name, sides, comparison, row.model) for name in test.get("parts", {})),
@@ -229,6 +232,7 @@ def _report(row: RunRow, result: RunResult | None, metrics: dict[str, Any] | Non
         figures=figures,
         segments=segments,
         beyond={name: side["beyond"] for name, side in sides.items() if side.get("beyond")},
+        figures_of={version: name for version, name in of.items() if any(one.name == name for one in figures)},
         baselines={_beside(name, row.model): one.get("settings", {}) for name, one in rivals.items()},
         settings=told.get("settings", {}),
         chosen_by=told.get("protocol", {}).get("chosen_by"),

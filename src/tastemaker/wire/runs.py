@@ -107,6 +107,8 @@ class RunReport(RunRow):
     segments: list[Segment]
     beyond: dict[str, dict[str, float | None]]
     """name -> what its lists do beside being right: coverage, novelty…"""
+    figures_of: dict[str, str]
+    """version (sasrec/3) -> the name whose figures are its own: a baseline of a run may have become a version too"""
     baselines: dict[str, dict[str, Any]]
     """the settings of each, chosen on validation"""
     settings: dict[str, Any]

@@ -3,11 +3,11 @@ import { useLoad, usePages } from "../lib/data.js";
 import { ago, duration, interval, number, plural, share } from "../lib/format.js";
 import { html } from "../lib/html.js";
 import { href, setParams } from "../lib/route.js";
-import { Badge, Bars, Button, Card, Empty, Field, Input, Loading, Note, Page, Problem, Select, Stat, Table } from "../ui/index.js";
+import { Badge, Bars, Button, Card, Empty, Field, Input, Loading, Note, Page, Problem, Select, Table } from "../ui/index.js";
 import { Compared } from "./evaluation/compare.js";
 import { saveCsv, saveJson } from "./evaluation/save.js";
 import { Tradeoff } from "./evaluation/tradeoff.js";
-import { Metric, P, VERDICT } from "./evaluation/words.js";
+import { Metric, P, VERDICT, label } from "./evaluation/words.js";
 
 const STATUSES = [["", "any"], "finished", "failed", "running", "unfinished", "removed"];
 const MOST = 6;
@@ -50,7 +50,7 @@ function List({ pages, params, shown, chosen, choose }) {
       </div>
       <${Table} caption="Runs, newest first" rows=${pages.rows} more=${pages.more} onMore=${pages.next} loading=${pages.loading} rowKey=${(row) => row.run_id} selected=${(row) => row.run_id === shown} onRow=${(row) => setParams({ run: row.run_id }, { step: true })} empty="No run like this"
         columns=${[
-          { key: "run_id", label: "Run" },
+          { key: "run_id", label: "Run", render: (row) => html`<span style=${{ whiteSpace: "nowrap" }}>${row.run_id.length > 40 ? `${row.run_id.slice(0, 38)}…` : row.run_id}</span>` },
           { key: "compare", label: "Compare", render: (row) => html`<input type="checkbox" aria-label=${`Compare ${row.run_id}`} checked=${chosen.includes(row.run_id)} disabled=${row.told !== "report" || (chosen.length >= MOST && !chosen.includes(row.run_id))} onChange=${() => toggle(row.run_id)} />` },
           { key: "model", label: "Model" },
           { key: "status", label: "Status", render: (row) => html`<${Badge} tone=${{ finished: "good", failed: "bad", running: "info" }[row.status] ?? "warn"}>${row.status}<//>${row.in_use && html` <${Badge} tone="info">in use<//>`}` },
@@ -86,7 +86,7 @@ function Headline({ metric, figures, model }) {
   const rows = figures.map((one) => ({ label: one.name, value: one.value, low: one.low, high: one.high, color: one.role === "model" ? "var(--c1)" : "var(--c0)" }));
   const tested = figures.filter((one) => one.verdict);
   const of = (verdict) => tested.filter((one) => one.verdict === verdict).map((one) => one.name).join(", ");
-  const words = [of("worse") && `${model} is significantly better than ${of("worse")}.`, of("better") && `${of("better")} is significantly better than ${model}.`, of("same") && `Not told apart from ${of("same")}.`];
+  const words = [of("worse") && `${model} is significantly better than ${of("worse")}.`, of("better") && `${model} is significantly worse than ${of("better")}.`, of("same") && `Not told apart from ${of("same")}.`];
   return html`<section data-metric=${metric} class="stack tight"><h3><${Metric} name=${metric} /></h3><${Bars} rows=${rows} label=${metric} /><p class="small">${words.filter(Boolean).join(" ")}</p></section>`;
 }
 
@@ -108,13 +108,13 @@ function Segments({ report, params, metrics }) {
   const metric = metrics.includes(params.segment) ? params.segment : metrics[0];
   const of = (row) => row.figures.filter((one) => one.metric === metric);
   const rows = report.segments.filter((row) => of(row).length);
-  return html`<${Card} title="By segment" note="Where the average hides a difference. Segments with few users or targets say little.">
+  return html`<${Card} title="By segment" note=${`Where the average hides a difference. Words beside a bar are a test against ${report.model}. Segments with few users or targets say little.`}>
     <div class="stack">
-      <${Field} label="Metric"><${Select} value=${metric} options=${metrics} onChange=${(segment) => setParams({ segment })} /><//>
+      <div class="grid" style=${{ "--least": "180px" }}><${Field} label="Metric"><${Select} value=${metric} options=${metrics} onChange=${(segment) => setParams({ segment })} /><//></div>
       <${Table} caption=${`${metric} by segment`} rows=${rows} rowKey=${(row) => row.name} empty=${`No segment has ${metric}`} columns=${[
         { key: "name", label: "Segment", render: (row) => row.name.replace("/", ": ").replaceAll("_", " ") },
         { key: "count", label: "Count", align: "number", render: (row) => html`${plural(row.count, row.of.slice(0, -1))}${row.few && html` <${Badge} tone="warn">few<//>`}` },
-        { key: "figures", label: metric, render: (row) => html`<${Bars} label=${`${metric}, ${row.name}`} rows=${of(row).map((one) => ({ label: one.name, value: one.value, low: one.low, high: one.high, color: one.role === "model" ? "var(--c1)" : "var(--c0)", note: VERDICT[one.verdict] ?? "" }))} />` },
+        { key: "figures", label: metric, render: (row) => html`<div style=${{ minWidth: "320px" }}><${Bars} label=${`${metric}, ${row.name}`} rows=${of(row).map((one) => ({ label: one.name, value: one.value, low: one.low, high: one.high, color: one.role === "model" ? "var(--c1)" : "var(--c0)", note: VERDICT[one.verdict] ?? "" }))} /></div>` },
       ]} />
     </div>
   <//>`;
@@ -125,12 +125,15 @@ function Online({ report }) {
   const { data } = useLoad(report.versions.length ? "/v1/overview" : null);
   const names = report.versions.map((one) => `${one.name}/${one.version}`);
   const rows = (data?.by_model ?? []).filter((one) => names.includes(one.name) && one.answers > 0);
-  const first = report.figures[0];
-  if (!rows.length || !first) return null;
+  const metric = report.figures[0]?.metric;
+  if (!rows.length || !metric) return null;
+  const offline = (one) => report.figures.find((figure) => figure.metric === metric && figure.name === report.figures_of[one.name]);
   return html`<${Card} title="Online beside offline" note="What the lists earned once they were shown. The two need not agree: offline asks for what users found without them.">
-    <div class="grid" style=${{ "--least": "200px" }}>
-      <${Stat} label=${`${first.metric}, offline`} value=${number(first.value)} interval=${first.low === null ? null : interval(first.low, first.high, number)} />
-      ${rows.map((one) => html`<${Stat} key=${one.name} label=${`click-through of ${one.name}`} term="click-through" value=${share(one.click_through.value)} interval=${interval(one.click_through.low, one.click_through.high, share)} note=${plural(one.answers, "answer")} />`)}
-    </div>
+    <${Table} caption="Click-through beside the offline figure" rows=${rows} rowKey=${(row) => row.name} columns=${[
+      { key: "name", label: "Version" },
+      { key: "answers", label: "Answers", align: "number", render: (row) => plural(row.answers, "answer") },
+      { key: "online", label: "Click-through", tip: "click-through", align: "number", render: (row) => html`${share(row.click_through.value)} <span class="small quiet">${interval(row.click_through.low, row.click_through.high, share)}</span>` },
+      { key: "offline", label: `${label(metric)} offline`, align: "number", render: (row) => (offline(row) ? html`${number(offline(row).value)} <span class="small quiet">${offline(row).low === null ? "" : interval(offline(row).low, offline(row).high, number)}</span>` : "–") },
+    ]} />
   <//>`;
 }
