@@ -279,6 +279,8 @@ class RecommendSession(Recommend):
     """As `Recommend`, from a session alone, oldest event first."""
 
     events: Annotated[list[SessionEvent], Meta(max_length=1000)] = []
+    record: bool = True
+    """False: the answer is not kept, so it counts nowhere as one that was shown"""
 
 
 class RecommendBatch(Body):

@@ -29,7 +29,8 @@ _HELD = 1024
 
 async def recommend(call: Call) -> Answer:
     """For a user or a session; gathered with others into one forward pass. Who may only look leaves no record."""
-    return await _answered(call, call.body, record=call.principal.may("recommend"))
+    wanted = getattr(call.body, "record", True)
+    return await _answered(call, call.body, record=wanted and call.principal.may("recommend"))
 
 
 async def _answered(call: Call, request: Recommend, *, record: bool) -> Answer:
