@@ -18,7 +18,7 @@ from tastemaker.serve.jobs import ACTIVE, DESCRIBE, now
 from tastemaker.serve.registry import Registry
 from tastemaker.serve.times import to_text
 from tastemaker.store.base import Job, Store
-from tastemaker.wire.data import Plots, Quality, Share
+from tastemaker.wire.data import Plots, Quality, Bar
 
 _SETTING = "data_quality"
 _DAY = 86_400_000_000
@@ -71,7 +71,7 @@ def quality(store: Store) -> Quality:
     if not text:
         return Quality(made=None, events_since=last, report=None, plots=None, job_id=job)
     found = json.loads(text)
-    plots = {name: [Share(label=label, count=count) for label, count in rows] for name, rows in found["plots"].items()}
+    plots = {name: [Bar(label=label, count=count) for label, count in rows] for name, rows in found["plots"].items()}
     return Quality(
         made=to_text(found["at"]),
         events_since=max(0, last - found["sequence"]),

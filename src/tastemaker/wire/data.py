@@ -10,7 +10,7 @@ from tastemaker.wire.bodies import Reply
 from tastemaker.wire.control import Paged
 
 
-class Share(Reply):
+class Bar(Reply):
     """A bar of a plot."""
 
     label: str
@@ -20,10 +20,10 @@ class Share(Reply):
 class Plots(Reply):
     """How events are spread."""
 
-    per_user: list[Share]
+    per_user: list[Bar]
     """users by how many events they have"""
-    per_item: list[Share]
-    over_time: list[Share]
+    per_item: list[Bar]
+    over_time: list[Bar]
     """events by day, or by month where there are more than 400 days"""
 
 
