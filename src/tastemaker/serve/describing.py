@@ -18,7 +18,7 @@ from tastemaker.serve.jobs import ACTIVE, DESCRIBE, now
 from tastemaker.serve.registry import Registry
 from tastemaker.serve.times import to_text
 from tastemaker.store.base import Job, Store
-from tastemaker.wire.data import Plots, Quality, Bar
+from tastemaker.wire.data import Bar, Plots, Quality
 
 _SETTING = "data_quality"
 _DAY = 86_400_000_000
