@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from tests.serve.serving import Server, serving
 
-from tastemaker.serve.drift import by_chance, divergence
+from tastemaker.serve.drift import _share, _value, by_chance, divergence
 
 COUNTS = st.lists(st.integers(0, 1000), min_size=2, max_size=40).filter(any)
 
@@ -26,16 +27,32 @@ def test_the_divergence_is_scipys(data: st.DataObject) -> None:
     assert divergence(p, q) == pytest.approx(divergence(q, p)) and divergence(p, p) == 0
 
 
-@pytest.mark.parametrize("size", [50, 500, 5000])
-def test_chance_alone_raises_few_alarms_and_drift_does(size: int) -> None:
-    rng = np.random.default_rng(1)
-    trained = rng.zipf(1.6, 400).clip(1, 5000).astype(float)
-    high = by_chance(trained, size, np.random.default_rng(0))[1]
-    shares = trained / trained.sum()
-    alarms = sum(divergence(rng.multinomial(size, shares).astype(float), trained) > high for _ in range(200))
-    assert alarms <= 16  # 2.5 % are expected above the upper end, 5 of 200
-    turned = divergence(rng.multinomial(size, shares[::-1]).astype(float), trained)
-    assert turned > high + 0.1
+@pytest.mark.parametrize(("learned", "size"), [(300, 300), (2000, 1000), (20_000, 2000), (20_000, 50)])
+def test_two_samples_of_one_distribution_raise_few_alarms_and_drift_does(learned: int, size: int) -> None:
+    """What was learned from is a sample as well: taken for the truth itself, four of five quiet weeks of a small shop would alarm."""
+    alarms, seeds = 0, 100
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        shares = rng.zipf(1.6, 400).clip(1, 5000).astype(float)
+        shares /= shares.sum()
+        trained, now = (rng.multinomial(events, shares).astype(float) for events in (learned, size))
+        alarms += divergence(now, trained) > by_chance(trained, now, np.random.default_rng(0))[1]
+        turned = rng.multinomial(size, shares[::-1]).astype(float)
+        if seed < 10:
+            assert divergence(turned, trained) > by_chance(trained, turned, np.random.default_rng(0))[1]
+    assert alarms / seeds <= 0.05
+
+
+def test_chance_is_that_of_whole_splits_counted_out() -> None:
+    """All 252 ways of dealing ten events out in halves."""
+    trained, now = np.array([3.0, 1.0, 0.0, 1.0]), np.array([1.0, 0.0, 4.0, 0.0])
+    whole = np.repeat(np.arange(4), (trained + now).astype(int))
+    found = []
+    for chosen in itertools.combinations(range(10), 5):
+        part = np.bincount(whole[list(chosen)], minlength=4).astype(float)
+        found.append(divergence(part, trained + now - part))
+    low, high = by_chance(trained, now, np.random.default_rng(0))
+    assert min(found) - 1e-9 <= low <= np.quantile(found, 0.1) and np.quantile(found, 0.9) <= high <= max(found) + 1e-9
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +85,24 @@ def test_without_a_model_there_is_nothing_to_drift_from(server: Server) -> None:
     told = server.client.get("/v1/data/drift").json()
     server.service.swap(held)
     assert told["model"] is None and told["measures"] == []
+
+
+@pytest.mark.parametrize(
+    ("strangers", "size", "verdict"),
+    [(0, 9, "steady"), (1, 9, "steady"), (2, 50, "steady"), (3, 50, "watch"), (30, 500, "watch"), (150, 500, "drifted")],
+)
+def test_a_few_strangers_of_few_events_are_no_drift(strangers: int, size: int, verdict: str) -> None:
+    assert _share("unknown_items", strangers, size, "").verdict == verdict
+
+
+def test_values_of_one_distribution_are_steady_and_doubled_ones_are_not() -> None:
+    alarms = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        learned, now = rng.exponential(3.0, 500), rng.exponential(3.0, 200)
+        found = _value({"mean": float(learned.mean())}, 500, now.tolist())
+        assert found.value == pytest.approx(now.mean() / learned.mean())
+        alarms += found.verdict != "steady"
+        assert _value({"mean": float(learned.mean())}, 500, (now * 3).tolist()).verdict == "drifted"
+    assert alarms / 200 <= 0.08  # 5 % are expected: 10 of 200, give or take 6
+    assert _value(None, 500, [1.0]).verdict == _value({"mean": 2.0}, 0, [1.0]).verdict == "unknown"

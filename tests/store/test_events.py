@@ -122,6 +122,38 @@ def test_events_page_newest_first_by_user_item_and_kind(store):
     assert pages(kind="never") == pages(user_id="nobody") == []
 
 
+def test_volumes_are_events_by_hour_and_kind_after_a_sequence(store):
+    hour = 3_600_000_000
+    first = NOW - NOW % hour
+    store.add_events([Event("u", f"i{n}", first + (n % 3) * hour + n, "buy" if n % 4 == 0 else "view") for n in range(24)])
+    expected = {}
+    for n in range(24):
+        key = (first + (n % 3) * hour, "buy" if n % 4 == 0 else "view")
+        expected[key] = expected.get(key, 0) + 1
+    assert store.volumes(0) == [(*key, count) for key, count in sorted(expected.items())]
+    last = store.last_sequence()
+    store.add_events([Event("u", "i0", first, "buy")])
+    assert store.volumes(last) == [(first, "buy", 1)] and store.volumes(store.last_sequence()) == []
+
+
+def test_refused_events_are_counted_and_paged_by_reason(store):
+    codes = ["too_old", "no_user", "too_old", "bad_id", "too_old", "no_user"]
+    store.add_events([], rejected=[Rejected(n, code, f"{n}", {"n": n}) for n, code in enumerate(codes)])
+    assert store.refusals() == {"too_old": 3, "no_user": 2, "bad_id": 1} and list(store.refusals()) == [
+        "too_old",
+        "no_user",
+        "bad_id",
+    ]
+    assert store.refusals(newest=2) == {"no_user": 1, "too_old": 1}
+    found, cursor = [], None
+    while True:
+        page = store.dead_letters(cursor, 2, "too_old")
+        found += [row["raw"]["n"] for row in page.rows]
+        if (cursor := page.next) is None:
+            break
+    assert found == [4, 2, 0] and store.dead_letters(code="never").rows == []
+
+
 @pytest.mark.parametrize(
     "cursor", ["", "x", "é", "W10", "WyJhIl0", "WzEsMl0", "W3RydWVd", "WzFlNDAwXQ", "WzEwMDAwMDAwMDAwMDAwMDAwMDAwMF0"]
 )

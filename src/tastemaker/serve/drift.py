@@ -2,14 +2,16 @@
 
 | measure | what | without drift |
 |---|---|---|
-| item_popularity | Jensen-Shannon divergence (Lin 1991, base 2, 0…1 bits) of events by item | that of samples of this size from training's own counts |
-| unknown_items | share of events on items that the model was not trained with | 0 |
-| unknown_users | share of events by users that the artifact does not know | 0; only models with a vector for each user mind |
+| item_popularity | Jensen-Shannon divergence (Lin 1991, base 2, 0…1 bits) of events by item | that of random splits of both together into samples of these sizes |
+| unknown_items | share of events on items that the model was not trained with | up to 2 %: new items always come |
+| unknown_users | share of events by users that the artifact does not know | up to 2 %; only models with a vector for each user mind |
 | kinds | Jensen-Shannon divergence of events by kind | as item_popularity |
 | value | mean value now over that of training | 1 |
 
-Chance alone makes two samples differ, small ones much, so each divergence stands beside what samples of its size show without drift. Above that it is `watch`, and
-`drifted` where it is large in itself too: a tenth of a bit, a fifth of the events, a value that doubled.
+Chance alone makes two samples differ, small ones much, and what a model learned from is a sample too. So a divergence stands beside those of a permutation test:
+all events are pooled and dealt out anew into two samples as large as these. Above that it is `watch`, and `drifted` where it is large in itself too: a tenth of a bit
+more, a value that doubled. A share is `watch` where its whole Wilson interval lies above 2 %, and `drifted` above 20 %. Events are dealt out one by one, so users who
+come with many alike at once widen the differences that chance makes beyond the range told here.
 """
 
 from __future__ import annotations
@@ -34,7 +36,11 @@ if TYPE_CHECKING:
 MOST = 50_000
 """Newest events looked at."""
 _SAMPLES = 200
+_FEW, _MANY = 0.02, 0.2
+"""Shares of events on what the model does not know that a live service has anyway, and that no list can be good with."""
 _HELD_SECONDS = 30.0
+_ROUNDING = 1e-9
+"""Few events have few divergences: the same one, found in another order of sums, is no greater one."""
 Verdict = Literal["steady", "watch", "drifted", "unknown"]
 
 
@@ -50,12 +56,25 @@ def divergence(p: np.ndarray, q: np.ndarray) -> float:
     return max(0.0, (against(p) + against(q)) / 2)
 
 
-def by_chance(counts: np.ndarray, size: int, rng: np.random.Generator) -> tuple[float, float]:
-    """2.5 and 97.5 % quantiles of the divergence of `size` draws from counts to these counts themselves."""
-    shares = counts / counts.sum()
-    found = [divergence(rng.multinomial(size, shares).astype(float), counts) for _ in range(_SAMPLES)]
+def by_chance(trained: np.ndarray, now: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
+    """2.5 and 97.5 % quantiles of the divergence where both are random parts of one whole, given counts of whole events."""
+    pooled = (trained + now).astype(np.int64)
+    ends, size, rest = np.cumsum(pooled), int(now.sum()), int(trained.sum())
+    found = np.empty(_SAMPLES)
+    for place in range(_SAMPLES):
+        drawn = np.searchsorted(ends, rng.choice(size + rest, size, replace=False, shuffle=False), side="right")
+        codes, counts = np.unique(drawn, return_counts=True)
+        left = (pooled[codes] - counts) / rest
+        found[place] = _of_drawn(counts / size, left)
     low, high = np.quantile(found, (0.025, 0.975))
     return float(low), float(high)
+
+
+def _of_drawn(p: np.ndarray, q: np.ndarray) -> float:
+    """The divergence where p is zero beyond these places, and q sums to one with what it has beyond: half of that adds to it."""
+    middle, held = (p + q) / 2, q > 0
+    within = p @ np.log2(p / middle) + q[held] @ np.log2(q[held] / middle[held])
+    return float(within + 1 - q.sum()) / 2
 
 
 class Drifts:
@@ -120,7 +139,7 @@ def _measured(store: Store, view: View, last: int) -> Drift:
             "unknown_users", strangers, size, "events by users who came after training: models that read histories do not mind"
         ),
         _kinds(told.get("kinds"), kinds),
-        _value(told.get("values"), values),
+        _value(told.get("values"), int(told.get("interactions") or 0), values),
     ]
     return Drift(model=name, counted_at=to_text(time.time_ns() // 1000), events=size, since=since, measures=measures)
 
@@ -143,7 +162,7 @@ def _popularity(trained: np.ndarray, now: np.ndarray) -> Measure:
     if not size or not trained.sum():
         return _unknown("item_popularity", "bits", "no event on an item that the model knows")
     value = divergence(now, trained)
-    low, high = by_chance(trained, size, np.random.default_rng(0))
+    low, high = by_chance(trained, now, np.random.default_rng(0))
     note = (
         "what is asked for has changed: train again, and more often"
         if value > high
@@ -162,9 +181,17 @@ def _popularity(trained: np.ndarray, now: np.ndarray) -> Measure:
 
 
 def _share(name: Literal["unknown_items", "unknown_users"], count: int, size: int, note: str) -> Measure:
-    value = count / size
+    from tastemaker.serve.outcomes import Share
+
     return Measure(
-        name=name, value=value, unit="share", low=0.0, high=0.0, verdict=_judged(value, 0.02, 0.2), of=size, note=note
+        name=name,
+        value=count / size,
+        unit="share",
+        low=0.0,
+        high=_FEW,
+        verdict=_judged(Share.wilson(count, size).low or 0.0, _FEW, _MANY),
+        of=size,
+        note=note,
     )
 
 
@@ -174,7 +201,7 @@ def _kinds(trained: Mapping[str, int] | None, now: Counter[str]) -> Measure:
     names = sorted({*trained, *now})
     before, after = (np.array([float(counts.get(one, 0)) for one in names]) for counts in (trained, now))
     value = divergence(after, before)
-    low, high = by_chance(before, int(after.sum()), np.random.default_rng(0))
+    low, high = by_chance(before, after, np.random.default_rng(0))
     note = "the mix of what users do has changed, or a feed sends something else" if value > high else "users do what they did"
     return Measure(
         name="kinds",
@@ -188,22 +215,22 @@ def _kinds(trained: Mapping[str, int] | None, now: Counter[str]) -> Measure:
     )
 
 
-def _value(trained: Mapping[str, float] | None, now: Sequence[float]) -> Measure:
-    if not trained or not trained.get("mean"):
+def _value(trained: Mapping[str, float] | None, events: int, now: Sequence[float]) -> Measure:
+    if not trained or not trained.get("mean") or not events:
         return _unknown("value", "ratio", "the training had no values, or is not known")
     sample = np.asarray(now)
     value = float(sample.mean() / trained["mean"])
-    spread = 1.96 * float(sample.std()) / np.sqrt(len(sample)) / trained["mean"]
+    spread = 1.96 * float(sample.std()) * np.sqrt(1 / len(sample) + 1 / events) / abs(trained["mean"])
     far = max(value, 1 / value) if value > 0 else np.inf
     verdict: Verdict = "steady" if far <= 1.1 or abs(value - 1) <= spread else "watch" if far < 2 else "drifted"
-    note = "mean value of an event now, over that of training; the range is what its own noise allows"
+    note = "mean value of an event now, over that of training; the range is what the noise of both allows"
     return Measure(
         name="value", value=value, unit="ratio", low=1 - spread, high=1 + spread, verdict=verdict, of=len(now), note=note
     )
 
 
 def _judged(value: float, watch: float, drifted: float) -> Verdict:
-    return "steady" if value <= watch else "watch" if value <= drifted else "drifted"
+    return "steady" if value <= watch + _ROUNDING else "watch" if value <= drifted else "drifted"
 
 
 def _unknown(name: Literal["item_popularity", "kinds", "value"], unit: Literal["bits", "ratio"], note: str) -> Measure:

@@ -175,14 +175,13 @@ class Events(Part):
 
     def volumes(self, after: int) -> list[tuple[int, Kind, int]]:
         text = (
-            "SELECT time / 3600000000 AS hour, kind, COUNT(*) FROM events WHERE sequence > ? "
-            "GROUP BY time / 3600000000, kind ORDER BY hour, kind"
+            "SELECT time / 3600000000 AS hour, kind, COUNT(*) FROM events WHERE sequence > ? GROUP BY time / 3600000000, kind"
         )
         with self.db.cursor(SILENT_SECONDS) as cursor:
             cursor.execute(self.db.sql(text), (after,))
             rows = cursor.fetchall()
             kinds = self.names.kinds(cursor, {row[1] for row in rows})
-        return [(int(hour) * 3_600_000_000, kinds[kind], int(count)) for hour, kind, count in rows]
+        return sorted((int(hour) * 3_600_000_000, kinds[kind], int(count)) for hour, kind, count in rows)
 
     def refusals(self, newest: int = 10_000) -> dict[str, int]:
         late = sa.select(dead_letters.c.code).order_by(dead_letters.c.sequence.desc()).limit(newest).subquery()
