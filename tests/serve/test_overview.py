@@ -126,3 +126,15 @@ def test_the_pulse_is_heard_each_second(server: Server) -> None:
         lines = answer.iter_lines()
         beats = [line for line, _ in zip((one for one in lines if one.startswith("data")), range(3), strict=False)]
     assert len(set(beats)) == 3
+
+
+def test_a_session_that_wants_no_record_counts_nowhere(server: Server) -> None:
+    body = {"events": [{"item_id": "i4"}], "limit": 3}
+    kept, left = (
+        server.client.post("/v1/sessions/recommendations", json=body | more).json()["recommendation_id"]
+        for more in ({}, {"record": False})
+    )
+    server.service.recorder.flush()
+    server.service.refresh()
+    assert server.store.answer(kept) is not None and server.store.answer(left) is None
+    assert server.service.outcomes.counted().total().answers == 1

@@ -19,7 +19,7 @@ export function sessionOf(rows, { user_id, ...request }, reads) {
   const events = met.slice(-reads).map(({ item_id, type }) => ({ item_id, type }));
   const older = [...rows.filter(({ type }) => type === "dislike"), ...met.slice(0, -reads)].map(({ item_id }) => item_id);
   const hidden = request.exclude_seen === false ? [] : [...new Set(older)];
-  return { ...request, ...(hidden.length ? { exclude_item_ids: hidden } : {}), events };
+  return { ...request, record: false, ...(hidden.length ? { exclude_item_ids: hidden } : {}), events };
 }
 
 export function WhatIf({ user, edit, request, onWhy }) {
