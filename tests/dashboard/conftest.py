@@ -162,9 +162,9 @@ def moved(file: Path, old: Path, new: Path) -> None:
         base.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium without a window."""
+    """Chromium without a window; no longer than a module, for while it is there an event loop runs, beside which tests of others cannot start theirs."""
     if CHROMIUM is None and not os.environ.get("CI"):
         pytest.skip("no chromium; `apt install chromium` brings it")
     from playwright import sync_api
