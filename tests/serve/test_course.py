@@ -82,3 +82,9 @@ def test_a_report_that_cannot_be_read_is_none(tmp_path):
 
 def test_an_unknown_job_has_no_records(store):
     assert lineage.records(store, "nobody") is None
+
+
+def test_a_row_that_says_nothing_is_no_point_of_a_curve(tmp_path):
+    rows = [{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": None}, {"loss": 1.0}, {"epoch": 3, "loss": 1.0, "seconds": None}]
+    (tmp_path / course.RECORDS).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [(row.epoch, row.loss, row.seconds) for row in course.read(tmp_path)[1]] == [(1.0, 2.0, 0.0), (3.0, 1.0, 0.0)]

@@ -25,6 +25,7 @@ from tastemaker.serve.call import Parts
 from tastemaker.serve.door import Door
 from tastemaker.serve.drift import Drifts
 from tastemaker.serve.http import Http, HttpSettings
+from tastemaker.serve.lately import Lately
 from tastemaker.serve.limits import Threads
 from tastemaker.serve.monitor import Monitor
 from tastemaker.serve.registry import Registry
@@ -35,6 +36,8 @@ from tastemaker.serve.telemetry import Spans
 from tastemaker.store.base import Store
 
 _FLUSH_SECONDS = 0.5
+_HELD_SECONDS = 2.0
+"""What pages ask for again and again is counted no sooner than that after the last time."""
 _PATIENCE_SECONDS = 1.0
 """While a question to the store waited longer for its turn, no other is taken in."""
 
@@ -89,6 +92,8 @@ def app(
         table=table,
         broadcast=Broadcast(reads),
         drifts=Drifts(store),
+        intake=Lately(_HELD_SECONDS),
+        machine=Lately(_HELD_SECONDS),
         settings={
             "serve": service.settings,
             "http": settings,

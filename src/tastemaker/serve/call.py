@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tastemaker.serve.batcher import Batcher
     from tastemaker.serve.broadcast import Broadcast
     from tastemaker.serve.drift import Drifts
+    from tastemaker.serve.lately import Lately
     from tastemaker.serve.monitor import Monitor
     from tastemaker.serve.registry import Registry
     from tastemaker.serve.route import Table
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from tastemaker.settings import Settings
     from tastemaker.store.base import Store
     from tastemaker.wire.bodies import Answer
+    from tastemaker.wire.data import Intake
+    from tastemaker.wire.lineage import System
 
 
 @dataclass(slots=True)
@@ -46,6 +49,8 @@ class Parts:
     broadcast: Broadcast
     """what is told as it changes"""
     drifts: Drifts
+    intake: Lately[Intake]
+    machine: Lately[System]
     settings: Mapping[str, Settings]
     """in force, by section"""
     runs: Path | None = None

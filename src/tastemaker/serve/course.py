@@ -56,7 +56,7 @@ def read(folder: Path) -> tuple[str | None, list[TrainingRecord], list[TrainingR
     """The name of the validation metric, the rows of epochs and those within epochs, of a run's or a course's folder."""
     from tastemaker.experiment.writers import read_records  # whoever only serves starts without what trains
 
-    epochs, steps = (read_records(folder / name) for name in (RECORDS, STEPS))
+    epochs, steps = ([row for row in read_records(folder / name) if _told(row)] for name in (RECORDS, STEPS))
     metric = next((name for row in epochs for name in row if name not in _OWN), None)
     return metric, thinned([_row(row, metric) for row in epochs]), thinned([_row(row, None) for row in steps])
 
@@ -68,12 +68,17 @@ def thinned(rows: Sequence[T], most: int = _MOST) -> list[T]:
     return [rows[(place + 1) * len(rows) // most - 1] for place in range(most)]
 
 
+def _told(row: dict[str, Any]) -> bool:
+    """Whether a row says where it stands and how it went: one that does not, such as of a loss that is no number, is no point of a curve."""
+    return all(isinstance(row.get(name), int | float) for name in ("epoch", "loss"))
+
+
 def _row(row: dict[str, Any], metric: str | None) -> TrainingRecord:
     value = None if metric is None else row.get(metric)
     return TrainingRecord(
         epoch=float(row["epoch"]),
-        loss=float(row.get("loss", 0.0)),
-        seconds=float(row.get("seconds", 0.0)),
-        targets_per_second=float(row.get("targets_per_second", 0.0)),
+        loss=float(row["loss"]),
+        seconds=float(row.get("seconds") or 0.0),
+        targets_per_second=float(row.get("targets_per_second") or 0.0),
         metric=None if value is None else float(value),
     )

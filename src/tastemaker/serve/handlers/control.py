@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from tastemaker import resolve
@@ -163,7 +164,7 @@ async def version(call: Call) -> VersionDetail:
 
 async def system(call: Call) -> System:
     """What runs the service."""
-    return await call.parts.reads.run_long(machine.system, call.parts)
+    return await call.parts.reads.run_long(call.parts.machine.get, partial(machine.system, call.parts))
 
 
 async def cancel_job(call: Call) -> JobReply:

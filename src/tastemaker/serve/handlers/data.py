@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from functools import partial
 
 from tastemaker.errors import RequestError
 from tastemaker.serve import describing
@@ -42,7 +43,7 @@ async def quality(call: Call) -> Quality:
 
 async def intake(call: Call) -> Intake:
     """What came in of late."""
-    return await call.parts.reads.run(_intake, call.parts)
+    return await call.parts.reads.run(call.parts.intake.get, partial(_intake, call.parts))
 
 
 async def drift(call: Call) -> Drift:

@@ -133,7 +133,7 @@ function FirstEvent() {
 /** The series of the service, with the beats heard since behind it. */
 function joined(series, beats) {
   const last = series.time.at(-1) ?? 0;
-  const later = beats.filter((beat, at) => beat.time > last && at % 5 === beats.length % 5);
+  const later = beats.filter((beat) => beat.time > last && Math.floor(beat.time) % 5 === 0); // the same ones each time it is drawn
   const withBeats = (values, field) => [...values, ...later.map((beat) => beat[field])];
   return {
     time: withBeats(series.time, "time"),
