@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tastemaker.serve import jobs
+from tastemaker.serve import describing, jobs
 from tastemaker.serve.registry import Registry
 from tastemaker.serve.runner import JobSettings, Runner
 from tastemaker.store.base import Event, open_store
@@ -161,3 +161,14 @@ def test_a_job_that_is_killed_again_and_again_fails(registry, runner):
         assert registry.store.job(job.job_id).state == "queued"
     runner._again(registry.store.job(job.job_id))
     assert registry.store.job(job.job_id).state == "failed"
+
+
+def test_a_report_whose_process_is_killed_is_made_all_the_same(registry, runner):
+    store = registry.store
+    runner.start()
+    job = describing.ask(store)
+    until(store, job, lambda now: now.state == "running" and training_process() is not None)
+    os.kill(training_process(), signal.SIGKILL)
+    seen = until(store, job, over)
+    assert seen[-1].state == "done" and seen[-1].detail["kills"] == 1
+    assert describing.quality(store).report["interactions"] > 0
