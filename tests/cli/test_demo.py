@@ -40,8 +40,10 @@ def test_the_demo_ends_by_serving_and_all_it_tells_to_try_works(tmp_path):
         assert before["status"] == "fallback" and taken["accepted"] == 1 and after["status"] == "ok"
         assert [one["item_id"] for one in before["items"]] != [one["item_id"] for one in after["items"]]
 
-        demo.send_signal(signal.SIGTERM)
+        demo.send_signal(signal.SIGINT)  # Ctrl-C
+        last = demo.stdout.read()
         assert demo.wait(60) == 0
+        assert "/#/shopfront?user=" in last and last.splitlines()[-1].startswith("stopped; the same again: tastemaker serve")
         commands = [line.strip() for line in lines if line.startswith("  tastemaker ")]
         assert len(commands) == 3
         for line in commands:

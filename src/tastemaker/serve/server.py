@@ -174,10 +174,11 @@ def serve(plan: Plan, on_address: Callable[[str, bool], None], on_ready: Callabl
         thread = threading.Thread(target=bring_up, name="bring-up")
         thread.start()
         try:
-            with _harmless(signal.SIGTERM):
+            with _harmless(signal.SIGTERM), _harmless(signal.SIGINT):
                 server.run(sockets=[listening])
         finally:
             thread.join()
+            gc.unfreeze()  # what was set aside is let go in order when Python ends; DuckDB complains of what is not, at length
         if failed:
             raise failed[0]
 
