@@ -147,6 +147,15 @@ def settle(shop: Shop) -> None:
         time.sleep(0.4)
 
 
+def taken_in(shop: Shop) -> None:
+    """Waits until search knows all items: the first one has the catalogue taken in."""
+    for _ in range(100):
+        if shop.get("/v1/items", query="heart", limit=1).get("searched", 0) >= shop.get("/v1/statistics")["items"]:
+            return
+        time.sleep(0.1)
+    raise AssertionError("the catalogue was not taken in")
+
+
 def moved(file: Path, old: Path, new: Path) -> None:
     """Paths of versions follow a store that was copied with its folder."""
     import sqlite3

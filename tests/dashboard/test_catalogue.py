@@ -208,7 +208,7 @@ def empty(tmp_path: Path) -> Iterator[Shop]:
     yield from opened(tmp_path)
 
 
-def test_without_items_or_a_model_it_says_what_to_do(open_tab: Callable[..., Tab], empty: Shop) -> None:
+def test_without_items_or_a_model_it_says_what_to_do(empty: Shop, open_tab: Callable[..., Tab]) -> None:
     tab = open_tab(empty.url)
     tab.open("catalogue")
     tab.get_by_text("There are no items yet").wait_for()

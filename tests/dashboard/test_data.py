@@ -33,6 +33,7 @@ def test_drift_is_the_apis(tab: Tab, shop: Shop) -> None:
 
 def test_rejects_are_explained_filtered_and_text(tab: Tab, shop: Shop) -> None:
     shop.post("/v1/events", {"events": [{"item_id": HOSTILE}, {"user_id": "u", "item_id": "i", "timestamp": 5}]})
+    tab.wait_for_timeout(2100)  # what was counted is held for two seconds
     tab.open("data")
     table = tab.get_by_role("region", name="Rejected events, newest first")
     assert HOSTILE in table.inner_text().replace('\\\\"', '"').replace('\\"', '"')

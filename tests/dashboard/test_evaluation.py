@@ -223,7 +223,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     yield from opened(folder)
 
 
-def test_without_a_run_it_says_how_to_make_one(open_tab: Callable[..., Tab], bare: Shop) -> None:
+def test_without_a_run_it_says_how_to_make_one(bare: Shop, open_tab: Callable[..., Tab]) -> None:
     tab = open_tab(bare.url)
     tab.open("evaluation")
     tab.get_by_text("No run yet").wait_for()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.dashboard.conftest import Shop, Tab, axe
+from tests.dashboard.conftest import Shop, Tab, axe, taken_in
 
 MOUNT = """async () => {
   const base = document.querySelector('script[type=module]').src.replace('app.js', '');
@@ -19,6 +19,7 @@ MOUNT = """async () => {
 
 @pytest.fixture
 def line(tab: Tab, shop: Shop) -> Tab:
+    taken_in(shop)
     tab.open("catalogue")
     tab.evaluate(MOUNT)
     return tab

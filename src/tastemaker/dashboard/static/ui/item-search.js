@@ -28,14 +28,18 @@ export function ItemSearch({ label = "Find an item", placeholder = "Words of its
       setFound(null);
       return;
     }
-    get("/v1/items", { query, list: listed, limit: SHOWN, include: "numbers" }).then(
-      (reply) => {
-        if (mine !== asked.current) return; // what is no longer asked
-        setFound(reply);
-        setActive(0);
-      },
-      (error) => mine === asked.current && setFound({ items: [], error }),
-    );
+    const ask = (again) =>
+      get("/v1/items", { query, list: listed, limit: SHOWN, include: "numbers" }).then(
+        (reply) => {
+          if (mine !== asked.current) return; // what is no longer asked
+          setFound(reply);
+          setActive(0);
+          // the first search of a service has the catalogue taken in, which takes seconds where it is large
+          if (!reply.items.length && again) setTimeout(() => mine === asked.current && ask(again - 1), 700);
+        },
+        (error) => mine === asked.current && setFound({ items: [], error }),
+      );
+    ask(4);
   }, [query, open, listed]);
 
   const items = (open && found?.items) || [];

@@ -94,7 +94,7 @@ export function Editor({ name, view }) {
     <//>
     <${Tabs} label="Views" tabs=${VIEWS} value=${view} onChange=${(id) => setParams({ view: id }, { step: true })} />
     <div role="tabpanel" aria-labelledby=${`tab-${view}`}>
-      ${view === "rules" && html`<${Rules} rules=${rules} change=${(more) => setRules({ ...rules, ...more })} checked=${checked} readOnly=${Boolean(read)} onDelete=${() => setAsking("delete")} why=${read} />`}
+      ${view === "rules" && html`<${Rules} rules=${rules} change=${(more) => setRules((now) => ({ ...now, ...more }))} checked=${checked} readOnly=${Boolean(read)} onDelete=${() => setAsking("delete")} why=${read} />`}
       ${view === "preview" && html`<${Preview} path=${path} rules=${rules} wrong=${wrong} />`}
       ${view === "history" && html`<${History} path=${path} revision=${data.revision} inForce=${data.published?.version} onTake=${read ? null : (taken) => { setRules(taken); setParams({ view: "rules" }); toast("In the editor; save it to make it the draft", "info"); }} />`}
     </div>
